@@ -1,0 +1,105 @@
+import koffi from 'koffi';
+
+/**
+ * The C library's functions, declared once. Pointers are `uint64_t`: callers that know a stable address
+ * (slabs of `reactor/memory.ts`) pass it and no object is made; rare calls take a typed array as `void *`,
+ * which koffi hands over for the time of the call.
+ *
+ * Every function here is synchronous. Those that end in `…At` take addresses; the others take buffers.
+ */
+const library = koffi.load('libc.so.6');
+const address = 'uint64_t';
+const buffer = 'void *';
+
+type Address = number;
+/** A typed array that C reads from or writes to during the call, or null. */
+type Bytes = Uint8Array | null;
+
+export const socket: (domain: number, type: number, protocol: number) => number = library.func(
+  'int socket(int, int, int)',
+);
+export const socketpair: (domain: number, type: number, protocol: number, pair: Bytes) => number =
+  library.func('socketpair', 'int', ['int', 'int', 'int', buffer]);
+export const bind: (fd: number, socketAddress: Bytes, length: number) => number = library.func(
+  'bind',
+  'int',
+  ['int', buffer, 'int'],
+);
+export const listen: (fd: number, backlog: number) => number = library.func('int listen(int, int)');
+export const connect: (fd: number, socketAddress: Bytes, length: number) => number = library.func(
+  'connect',
+  'int',
+  ['int', buffer, 'int'],
+);
+export const accept4: (fd: number, from: Bytes, length: Bytes, flags: number) => number =
+  library.func('accept4', 'int', ['int', buffer, buffer, 'int']);
+export const setsockopt: (
+  fd: number,
+  level: number,
+  name: number,
+  value: Bytes,
+  length: number,
+) => number = library.func('setsockopt', 'int', ['int', 'int', 'int', buffer, 'int']);
+export const getsockopt: (
+  fd: number,
+  level: number,
+  name: number,
+  value: Bytes,
+  length: Bytes,
+) => number = library.func('getsockopt', 'int', ['int', 'int', 'int', buffer, buffer]);
+export const getsockname: (fd: number, socketAddress: Bytes, length: Bytes) => number =
+  library.func('getsockname', 'int', ['int', buffer, buffer]);
+export const getpeername: (fd: number, socketAddress: Bytes, length: Bytes) => number =
+  library.func('getpeername', 'int', ['int', buffer, buffer]);
+export const shutdown: (fd: number, how: number) => number = library.func('int shutdown(int, int)');
+export const close: (fd: number) => number = library.func('int close(int)');
+
+export const recvAt: (fd: number, at: Address, length: number, flags: number) => number =
+  library.func('recv', 'int', ['int', address, address, 'int']);
+export const sendAt: (fd: number, at: Address, length: number, flags: number) => number =
+  library.func('send', 'int', ['int', address, address, 'int']);
+
+export const epollCreate1: (flags: number) => number = library.func('int epoll_create1(int)');
+export const epollCtlAt: (epoll: number, operation: number, fd: number, event: Address) => number =
+  library.func('epoll_ctl', 'int', ['int', 'int', 'int', address]);
+export const epollWaitAt: (
+  epoll: number,
+  events: Address,
+  max: number,
+  timeoutMs: number,
+) => number = library.func('epoll_wait', 'int', ['int', address, 'int', 'int']);
+
+/** The thread's last `errno`. Read it before anything else runs. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+/** The result of a call that answers -1 on failure, as itself or as -errno. */
+export function orErrno(result: number): number {
+  return result < 0 ? -koffi.errno() : result;
+}
+
+const namesByNumber = new Map<number, string>(
+  Object.entries(koffi.os.errno).map(([name, number]) => [number, name]),
+);
+
+/** `ECONNREFUSED` for 111 or -111. */
+export function errnoName(number: number): string {
+  return namesByNumber.get(Math.abs(number)) ?? `errno ${Math.abs(number)}`;
+}
+
+// Linux, the same on x86-64 and arm64.
+export const EINTR = 4;
+export const EAGAIN = 11;
+export const ECONNRESET = 104;
+export const ECONNREFUSED = 111;
+export const EINPROGRESS = 115;
+
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_SEQPACKET = 5;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOCK_CLOEXEC = 0o2000000;
+export const MSG_NOSIGNAL = 0x4000;

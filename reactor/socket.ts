@@ -1,0 +1,64 @@
+import {
+  close,
+  ECONNRESET,
+  errno,
+  getsockopt,
+  MSG_NOSIGNAL,
+  recvAt,
+  sendAt,
+  setsockopt,
+  shutdown,
+} from '#linux/libc.ts';
+
+import { addressOf, type Slab } from './memory.ts';
+
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const SO_LINGER = 13;
+const SHUT_WR = 1;
+
+// On, for zero seconds: struct linger { int onoff; int seconds; }.
+const lingerZero = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
+const intValue = new Uint8Array(4);
+const intLength = new Uint8Array(4);
+
+/**
+ * Reads what has arrived into `slab`. Bytes read, 0 at the end of the stream, or -errno
+ * (`-EAGAIN`: nothing there yet).
+ */
+export function receiveInto(fd: number, slab: Slab, start: number, length: number): number {
+  const received = recvAt(fd, addressOf(slab, start, length), length, 0);
+  return received < 0 ? -errno() : received;
+}
+
+/** Writes from `slab` as much as the socket takes. Bytes written, or -errno. Never raises SIGPIPE. */
+export function sendFrom(fd: number, slab: Slab, start: number, length: number): number {
+  const sent = sendAt(fd, addressOf(slab, start, length), length, MSG_NOSIGNAL);
+  return sent < 0 ? -errno() : sent;
+}
+
+/** Sends FIN after what is queued. 0, or -errno. */
+export function shutdownWrite(fd: number): number {
+  return shutdown(fd, SHUT_WR) < 0 ? -errno() : 0;
+}
+
+export function closeSocket(fd: number): void {
+  close(fd);
+}
+
+/** The pending error of a socket as -errno, 0 for none. Reading it clears it. */
+export function socketError(fd: number): number {
+  intLength[0] = 4;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, intValue, intLength) < 0) return -errno();
+  return -new DataView(intValue.buffer).getInt32(0, true);
+}
+
+/** Makes the following close send RST instead of FIN. */
+export function setLinger0(fd: number): void {
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, lingerZero, lingerZero.length);
+}
+
+/** Did this -errno come from a peer that has gone, rather than from a fault of ours? */
+export function isPeerGone(result: number): boolean {
+  return result === -ECONNRESET || result === -32 /* EPIPE */;
+}

@@ -1,0 +1,18 @@
+import { isMainThread } from 'node:worker_threads';
+
+import koffi from 'koffi';
+
+import { Loop } from './loop.ts';
+
+/**
+ * The loop of the calling thread. Call it once per thread. A worker needs `node:ffi` to find its
+ * `uv_loop_t`; it is loaded only there, because the main thread's is the process's default loop.
+ */
+export async function openThreadLoop(): Promise<Loop> {
+  if (isMainThread) {
+    const defaultLoop: () => bigint | number = koffi.load(null).func('uint64_t uv_default_loop()');
+    return new Loop(BigInt(defaultLoop()));
+  }
+  const { getCurrentEventLoop } = await import('node:ffi');
+  return new Loop(getCurrentEventLoop());
+}
