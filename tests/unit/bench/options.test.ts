@@ -1,0 +1,71 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+
+import { readOptions, usage } from '#bench/options.ts';
+
+describe('readOptions()', () => {
+  it('measures everything of haproxy and ours in three rounds when nothing is given', () => {
+    expect(readOptions([])).to.deep.equal({
+      kind: 'run',
+      options: {
+        seconds: 6,
+        rounds: 3,
+        groups: ['requests', 'latency', 'connections', 'stream', 'memory'],
+        proxies: ['haproxy', 'ours'],
+        peers: [],
+      },
+    });
+  });
+
+  it('takes every option', () => {
+    const line =
+      '--seconds 2 --rounds 5 --only stream,requests --out a.json --proxies ours,direct --peer';
+    const given = readOptions([...line.split(' '), 'other=/bin/other --flag a=b']);
+    expect(given).to.deep.equal({
+      kind: 'run',
+      options: {
+        seconds: 2,
+        rounds: 5,
+        groups: ['requests', 'stream'],
+        proxies: ['direct', 'ours'],
+        peers: [{ name: 'other', command: ['/bin/other', '--flag', 'a=b'] }],
+        out: 'a.json',
+      },
+    });
+  });
+
+  for (const [args, problem] of [
+    [['--seconds', '0'], 'Cannot use --seconds "0": want a whole number from 1 to 600'],
+    [['--seconds', '1.5'], 'Cannot use --seconds "1.5": want a whole number from 1 to 600'],
+    [['--rounds', '51'], 'Cannot use --rounds "51": want a whole number from 1 to 50'],
+    [
+      ['--only', 'requests,speed'],
+      'Cannot use --only "speed": want one of requests, latency, connections, stream, memory',
+    ],
+    [['--proxies', ''], 'Cannot use --proxies "": want one of direct, haproxy, ours'],
+    [['--peer', 'nginx'], 'Cannot use --peer "nginx": want NAME=COMMAND'],
+    [['--peer', 'a='], 'Cannot use --peer "a=": want NAME=COMMAND'],
+    [['--peer', 'ours=/bin/x'], 'Cannot use the column name "ours" twice'],
+  ] as const) {
+    it(`refuses ${args.join(' ')}`, () => {
+      expect(readOptions(args)).to.deep.equal({ kind: 'wrong', problems: [problem] });
+    });
+  }
+
+  it('names every problem at once', () => {
+    const given = readOptions(['--seconds', 'x', '--peer', 'y']);
+    expect(given.kind === 'wrong' && given.problems).to.have.length(2);
+  });
+
+  it('refuses an option that it does not know', () => {
+    const given = readOptions(['--fast']);
+    expect(given.kind === 'wrong' && given.problems[0]).to.match(/--fast/);
+  });
+
+  it('asks for the help text, which names every option', () => {
+    expect(readOptions(['--help'])).to.deep.equal({ kind: 'help' });
+    for (const option of ['--seconds', '--rounds', '--only', '--proxies', '--peer', '--out']) {
+      expect(usage).to.include(option);
+    }
+  });
+});

@@ -1,0 +1,82 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+
+import type { Sample } from '#bench/figures.ts';
+import { judge, median, spread, summarise } from '#bench/statistics.ts';
+
+describe('median()', () => {
+  it('is the middle value whatever the order', () => {
+    expect(median([9, 1, 5])).to.equal(5);
+  });
+
+  it('is the mean of the two middle values when their number is even', () => {
+    expect(median([10, 2, 4, 100])).to.equal(7);
+  });
+
+  it('sorts by value, not by text', () => {
+    expect(median([100, 20, 3])).to.equal(20);
+  });
+
+  it('is absent without values', () => {
+    expect(median([])).to.equal(undefined);
+  });
+});
+
+describe('spread()', () => {
+  it('keeps the range beside the median', () => {
+    expect(spread([3, 1, 2])).to.deep.equal({ median: 2, least: 1, most: 3, rounds: 3 });
+  });
+});
+
+describe('judge()', () => {
+  for (const [ratio, target, verdict] of [
+    [1, { atLeast: 1 }, 'met'],
+    [0.999, { atLeast: 1 }, 'missed'],
+    [0.75, { atMost: 0.75 }, 'met'],
+    [0.751, { atMost: 0.75 }, 'missed'],
+  ] as const) {
+    it(`says ${verdict} for ${ratio} against ${JSON.stringify(target)}`, () => {
+      expect(judge(ratio, target)).to.equal(verdict);
+    });
+  }
+});
+
+describe('summarise()', () => {
+  const samples = new Map<string, Sample[]>([
+    ['haproxy', [{ requestsPerSecond: 100, cpuSecondsPerGbUp: 2 }, { requestsPerSecond: 120 }]],
+    ['ours', [{ requestsPerSecond: 132, cpuSecondsPerGbUp: 1.8 }, { requestsPerSecond: 110 }]],
+    ['other', [{ p50Us: 80 }]],
+  ]);
+
+  it('compares the medians of ours with those of haproxy and judges them by the target', () => {
+    const [requests, , stream] = summarise(samples);
+    expect(requests).to.include({ key: 'requestsPerSecond', verdict: 'met' });
+    expect(requests?.ratio).to.be.closeTo(1.1, 1e-9);
+    expect(stream).to.include({ key: 'cpuSecondsPerGbUp', verdict: 'missed' });
+    expect(stream?.ratio).to.be.closeTo(0.9, 1e-9);
+  });
+
+  it('gives a figure that only another column has no ratio', () => {
+    const row = summarise(samples).find((each) => each.key === 'p50Us');
+    expect([...(row?.columns.keys() ?? [])]).to.deep.equal(['other']);
+    expect(row).to.not.have.any.keys('ratio', 'verdict');
+  });
+
+  it('leaves out figures that no column has', () => {
+    expect(summarise(samples).map((row) => row.key)).to.deep.equal([
+      'requestsPerSecond',
+      'p50Us',
+      'cpuSecondsPerGbUp',
+    ]);
+  });
+
+  it('gives no ratio against a baseline of zero', () => {
+    const rows = summarise(
+      new Map<string, Sample[]>([
+        ['haproxy', [{ kbPerIdleConnection: 0 }]],
+        ['ours', [{ kbPerIdleConnection: 1 }]],
+      ]),
+    );
+    expect(rows[0]).to.not.have.any.keys('ratio', 'verdict');
+  });
+});
