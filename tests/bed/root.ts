@@ -1,0 +1,94 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+export type Standing =
+  /** Root, real or of a user namespace of our own: go on. */
+  | { readonly kind: 'root' }
+  /** The program has run as root of a user namespace and has ended: take over its exit code. */
+  | { readonly kind: 'done'; readonly exitCode: number }
+  /** Neither is possible here; the text says what to do. */
+  | { readonly kind: 'refused'; readonly what: string };
+
+/**
+ * Gets what network namespaces, veth pairs and nftables need. As root there is nothing to do. A
+ * plain user gets user, network and mount namespaces of their own, in which `command` runs
+ * again: there it is root, sees no network of the machine, and leaves nothing behind.
+ */
+export async function becomeRoot(
+  command: readonly string[] = [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+): Promise<Standing> {
+  if (process.getuid?.() === 0) return standingOfRoot();
+  const trial = spawnSync('unshare', [...unshareOptions, 'true'], { encoding: 'utf8' });
+  if (trial.status !== 0) return { kind: 'refused', what: explain(trial.stderr.trim()) };
+  return { kind: 'done', exitCode: await runInside(command) };
+}
+
+/**
+ * Private mounts let the namespaces have names (`ip netns` keeps them below /run); a private
+ * process namespace ends every process of ours together with the first.
+ */
+const unshareOptions = [
+  '--user',
+  '--map-root-user',
+  '--net',
+  '--mount',
+  '--pid',
+  '--fork',
+  '--kill-child',
+  '--mount-proc',
+];
+
+function standingOfRoot(): Standing {
+  const trial = spawnSync('unshare', ['--net', 'true'], { encoding: 'utf8' });
+  if (trial.status === 0) return { kind: 'root' };
+  return {
+    kind: 'refused',
+    what:
+      `root may not create network namespaces here (${trial.stderr.trim() || trial.error?.message}). ` +
+      'In a container, start it with "--privileged", or with "--cap-add SYS_ADMIN --cap-add NET_ADMIN --security-opt seccomp=unconfined"',
+  };
+}
+
+async function runInside(command: readonly string[]): Promise<number> {
+  const script = 'mount -t tmpfs none /run && exec "$@"';
+  const child = spawn('unshare', [...unshareOptions, 'sh', '-c', script, 'sh', ...command], {
+    stdio: 'inherit',
+    env: environmentInside(),
+  });
+  // The terminal sends them to the whole group: the program inside cleans up, we wait for it.
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => child.kill(name));
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  child.once('error', reject);
+  child.once('exit', (code) => resolve(code ?? 1));
+  return promise;
+}
+
+function environmentInside(): NodeJS.ProcessEnv {
+  const outside = process.env;
+  // A plain user of Debian does not have the sbin folders in PATH.
+  return { ...outside, PATH: `${outside['PATH'] ?? ''}:/usr/sbin:/sbin` };
+}
+
+function explain(refusal: string): string {
+  const ways = ['run it as root (sudo)'];
+  if (setting('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === '1') {
+    ways.push(
+      'or allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
+    );
+  }
+  if (setting('/proc/sys/kernel/unprivileged_userns_clone') === '0') {
+    ways.push('or allow user namespaces: sudo sysctl -w kernel.unprivileged_userns_clone=1');
+  }
+  if (setting('/proc/sys/user/max_user_namespaces') === '0') {
+    ways.push('or allow user namespaces: sudo sysctl -w user.max_user_namespaces=10000');
+  }
+  return `this needs root or a user namespace, and the kernel refused the second (${refusal}). Either ${ways.join(', ')}`;
+}
+
+function setting(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined; // this kernel has no such switch
+  }
+}

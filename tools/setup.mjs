@@ -1,0 +1,159 @@
+// Makes the machine ready for an npm script: `node tools/setup.mjs demo|check|test|bench`. Runs
+// before the project's own Node is there: plain JavaScript, no package, Node 20 or newer.
+// Says what it installs; says nothing and takes milliseconds when all is there.
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Oldest Node that runs the project's TypeScript and has what the data path needs. */
+const NODE_MAJOR_MIN = 26;
+
+/** Command → Debian package that brings it. */
+const packageOf = {
+  ip: 'iproute2',
+  nft: 'nftables',
+  nsenter: 'util-linux',
+  unshare: 'util-linux',
+  openssl: 'openssl',
+  curl: 'curl',
+  tcpdump: 'tcpdump',
+  nghttp: 'nghttp2-client',
+  h2load: 'nghttp2-client',
+  haproxy: 'haproxy',
+  wrk: 'wrk',
+  iperf3: 'iperf3',
+  nginx: 'nginx-light',
+};
+
+const namespaces = ['ip', 'nft', 'nsenter', 'unshare'];
+const commandsFor = {
+  check: ['openssl', 'curl', 'nghttp', 'h2load'],
+  test: [...namespaces, 'openssl', 'curl', 'nghttp', 'h2load', 'tcpdump'],
+  demo: [...namespaces, 'tcpdump'],
+  bench: [...namespaces, 'openssl', 'curl', 'h2load', 'haproxy', 'wrk', 'iperf3', 'nginx'],
+};
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+main(process.argv[2] ?? '');
+
+function main(purpose) {
+  const commands = commandsFor[purpose];
+  if (commands === undefined) {
+    fail(
+      `Unknown purpose "${purpose}": want one of ${Object.keys(commandsFor).join(', ')}, as in "npm run demo"`,
+    );
+    return;
+  }
+  if (process.platform !== 'linux') {
+    fail(
+      `Ambit works with Linux network namespaces; this is ${process.platform}. Use a Linux machine, a virtual machine or WSL 2.`,
+    );
+    return;
+  }
+  if (!installPackages()) return;
+  if (!checkNode()) return;
+  installCommands(purpose, commands);
+}
+
+function installPackages() {
+  const stale = firstDifference();
+  if (stale === undefined) return true;
+  say(`running "npm ci" (${stale})`);
+  const done = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: root, stdio: 'inherit' });
+  if (done.status === 0) return true;
+  fail('"npm ci" failed, see above. It needs a reachable npm registry and about 300 MB of disk.');
+  return false;
+}
+
+/** What of package-lock.json is not in node_modules as it should be; undefined when all is. */
+function firstDifference() {
+  const wanted = packagesOf(join(root, 'package-lock.json'));
+  if (wanted === undefined) return undefined; // nothing to compare with: leave it to npm
+  const present = packagesOf(join(root, 'node_modules/.package-lock.json'));
+  if (present === undefined) return 'node_modules is missing';
+  for (const [path, { version, optional }] of Object.entries(wanted)) {
+    if (path === '') continue;
+    const found = present[path];
+    // npm leaves out optional packages that are for another kind of machine.
+    if (found === undefined && optional) continue;
+    if (found?.version !== version) {
+      return `${path} is ${found?.version ?? 'missing'}, package-lock.json wants ${version}`;
+    }
+  }
+  return undefined;
+}
+
+function packagesOf(lockfile) {
+  return existsSync(lockfile) ? JSON.parse(readFileSync(lockfile, 'utf8')).packages : undefined;
+}
+
+/** The lockfile brings Node itself, as a package, for x64 and arm64 with glibc; elsewhere the machine's must do. */
+function checkNode() {
+  if (existsSync(join(root, 'node_modules/.bin/node'))) return true;
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major >= NODE_MAJOR_MIN) return true;
+  fail(
+    `Node ${NODE_MAJOR_MIN} or newer is needed and npm has none for ${process.platform}-${process.arch}; this is ${process.version}. Install it from nodejs.org.`,
+  );
+  return false;
+}
+
+function installCommands(purpose, commands) {
+  const missing = commands.filter((command) => !isInstalled(command));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((command) => packageOf[command]))];
+  const install = `apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  if (!isInstalled('apt-get')) {
+    fail(
+      `"npm run ${purpose}" needs the commands ${missing.join(', ')}; install them (on Debian: packages ${packages.join(', ')}).`,
+    );
+    return;
+  }
+  if (process.getuid?.() !== 0) {
+    fail(
+      `"npm run ${purpose}" needs the commands ${missing.join(', ')}, which only root can install. Run: sudo sh -c 'apt-get update && ${install}'`,
+    );
+    return;
+  }
+  say(`installing ${packages.join(', ')} with apt-get (for ${missing.join(', ')})`);
+  if (!aptGet(['update']) || !aptGet(install.split(' ').slice(1))) return;
+  const still = missing.filter((command) => !isInstalled(command));
+  if (still.length > 0) fail(`Still missing after the installation: ${still.join(', ')}`);
+}
+
+function aptGet(args) {
+  const done = spawnSync('apt-get', ['-q', ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
+  if (done.status === 0) return true;
+  fail(`"apt-get ${args.join(' ')}" failed: ${done.stderr?.trim() || done.error?.message}`);
+  return false;
+}
+
+function isInstalled(command) {
+  // Plain users of Debian do not have the sbin folders in PATH, the commands work all the same.
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  return folders.some((folder) => isExecutable(join(folder, command)));
+}
+
+function isExecutable(path) {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function say(text) {
+  console.log(`set-up: ${text}`);
+}
+
+function fail(text) {
+  console.error(`set-up: ${text}`);
+  process.exitCode = 1;
+}
