@@ -52,12 +52,53 @@ export const getsockname: (fd: number, socketAddress: Bytes, length: Bytes) => n
 export const getpeername: (fd: number, socketAddress: Bytes, length: Bytes) => number =
   library.func('getpeername', 'int', ['int', buffer, buffer]);
 export const shutdown: (fd: number, how: number) => number = library.func('int shutdown(int, int)');
+/**
+ * Descriptors that these functions made are closed with this one, and those that Node opened with Node's: in
+ * a worker, Node closes what it believes to be open still when the thread ends, in use again or not.
+ */
 export const close: (fd: number) => number = library.func('int close(int)');
+export const open: (path: string, flags: number) => number = library.func(
+  'int open(const char *, int)',
+);
 
 export const recvAt: (fd: number, at: Address, length: number, flags: number) => number =
   library.func('recv', 'int', ['int', address, address, 'int']);
 export const sendAt: (fd: number, at: Address, length: number, flags: number) => number =
   library.func('send', 'int', ['int', address, address, 'int']);
+
+/** `struct msghdr` at `message`. */
+export const sendmsgAt: (fd: number, message: Address, flags: number) => number = library.func(
+  'sendmsg',
+  'int',
+  ['int', address, 'int'],
+);
+export const recvmsgAt: (fd: number, message: Address, flags: number) => number = library.func(
+  'recvmsg',
+  'int',
+  ['int', address, 'int'],
+);
+
+/** Moves the calling thread, not the process. */
+export const setns: (fd: number, type: number) => number = library.func('int setns(int, int)');
+/** Ends the process at once, also from a worker thread, where `process.abort` does not exist. */
+export const abort: () => void = library.func('void abort()');
+export const fcntl: (fd: number, command: number, argument: number) => number = library.func(
+  'int fcntl(int, int, int)',
+);
+export const memfdCreate: (name: string, flags: number) => number = library.func(
+  'int memfd_create(const char *, unsigned int)',
+);
+/** `struct rlimit` is two 64-bit numbers: soft, hard. */
+export const getrlimit: (resource: number, limits: Bytes) => number = library.func(
+  'getrlimit',
+  'int',
+  ['int', buffer],
+);
+export const setrlimit: (resource: number, limits: Bytes) => number = library.func(
+  'setrlimit',
+  'int',
+  ['int', buffer],
+);
 
 export const epollCreate1: (flags: number) => number = library.func('int epoll_create1(int)');
 export const epollCtlAt: (epoll: number, operation: number, fd: number, event: Address) => number =
@@ -68,6 +109,12 @@ export const epollWaitAt: (
   max: number,
   timeoutMs: number,
 ) => number = library.func('epoll_wait', 'int', ['int', address, 'int', 'int']);
+
+/** Zeroed bytes outside V8's heap, which never move, and their address. */
+export function fixedBytes(size: number): { readonly bytes: Buffer; readonly address: Address } {
+  const bytes = Buffer.from(new ArrayBuffer(size));
+  return { bytes, address: Number(koffi.address(bytes)) };
+}
 
 /** The thread's last `errno`. Read it before anything else runs. */
 export function errno(): number {
@@ -89,8 +136,16 @@ export function errnoName(number: number): string {
 }
 
 // Linux, the same on x86-64 and arm64.
+export const EPERM = 1;
+export const ENOENT = 2;
 export const EINTR = 4;
+export const EBADF = 9;
 export const EAGAIN = 11;
+export const EINVAL = 22;
+export const ENAMETOOLONG = 36;
+export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
+export const ENETUNREACH = 101;
 export const ECONNRESET = 104;
 export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;
@@ -100,6 +155,7 @@ export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_SEQPACKET = 5;
+export const O_CLOEXEC = 0o2000000;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOCK_CLOEXEC = 0o2000000;
 export const MSG_NOSIGNAL = 0x4000;
