@@ -85,6 +85,9 @@ export const abort: () => void = library.func('void abort()');
 export const fcntl: (fd: number, command: number, argument: number) => number = library.func(
   'int fcntl(int, int, int)',
 );
+export const ioctl: (fd: number, request: number, argument: number) => number = library.func(
+  'int ioctl(int, unsigned long, int)',
+);
 export const memfdCreate: (name: string, flags: number) => number = library.func(
   'int memfd_create(const char *, unsigned int)',
 );
