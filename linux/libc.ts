@@ -119,6 +119,16 @@ export function fixedBytes(size: number): { readonly bytes: Buffer; readonly add
   return { bytes, address: Number(koffi.address(bytes)) };
 }
 
+export const memcpyAt: (to: Address, from: Address, length: number) => number = library.func(
+  'memcpy',
+  address,
+  [address, address, address],
+);
+export const strnlenAt: (at: Address, max: number) => number = library.func('strnlen', address, [
+  address,
+  address,
+]);
+
 /** The thread's last `errno`. Read it before anything else runs. */
 export function errno(): number {
   return koffi.errno();
