@@ -5,8 +5,9 @@ import type { Identity } from '#common/tls/spiffe.ts';
 import { type NamespacedHost, namespacedHost } from './names.ts';
 import type { GatewayAddress, NetworkAddress, PortMap, Workload } from './workload.ts';
 
-/** Something that two workloads may have in common; the order in a preference list is the order of importance. */
-export type LocalityScope = 'Region' | 'Zone' | 'Subzone' | 'Node' | 'Cluster' | 'Network';
+/** What two workloads may have in common; the order in a preference list is the order of importance. */
+export const LOCALITY_SCOPES = ['Region', 'Zone', 'Subzone', 'Node', 'Cluster', 'Network'] as const;
+export type LocalityScope = (typeof LOCALITY_SCOPES)[number];
 
 export interface LoadBalancing {
   /**
