@@ -85,6 +85,9 @@ export const abort: () => void = library.func('void abort()');
 export const fcntl: (fd: number, command: number, argument: number) => number = library.func(
   'int fcntl(int, int, int)',
 );
+export const ioctl: (fd: number, request: number, argument: number) => number = library.func(
+  'int ioctl(int, unsigned long, int)',
+);
 export const memfdCreate: (name: string, flags: number) => number = library.func(
   'int memfd_create(const char *, unsigned int)',
 );
@@ -115,6 +118,16 @@ export function fixedBytes(size: number): { readonly bytes: Buffer; readonly add
   const bytes = Buffer.from(new ArrayBuffer(size));
   return { bytes, address: Number(koffi.address(bytes)) };
 }
+
+export const memcpyAt: (to: Address, from: Address, length: number) => number = library.func(
+  'memcpy',
+  address,
+  [address, address, address],
+);
+export const strnlenAt: (at: Address, max: number) => number = library.func('strnlen', address, [
+  address,
+  address,
+]);
 
 /** The thread's last `errno`. Read it before anything else runs. */
 export function errno(): number {

@@ -1,4 +1,5 @@
 import { fstatSync, openSync, writeSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 
 import { invariant } from '#common/assert.ts';
 
@@ -10,6 +11,8 @@ import {
   EPERM,
   errno,
   errnoName,
+  fcntl,
+  ioctl,
   O_CLOEXEC,
   open,
   SOCK_CLOEXEC,
@@ -20,6 +23,9 @@ import {
 import { setMark } from './socket.ts';
 
 const CLONE_NEWNET = 0x40000000;
+/** ioctl_ns(2): answers the CLONE_NEW… flag of a namespace's descriptor. */
+const NS_GET_NSTYPE = 0xb703;
+const F_DUPFD_CLOEXEC = 1030;
 
 /** The namespace in which this thread was started; opened at the first switch, closed with the thread. */
 let home: number | undefined;
@@ -45,6 +51,28 @@ export function openNetns(path: string): number {
 export function netnsId(fd: number): string {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   return `${dev}:${ino}`;
+}
+
+export function isNetns(fd: number): boolean {
+  return ioctl(fd, NS_GET_NSTYPE, 0) === CLONE_NEWNET;
+}
+
+/** Another descriptor of the same namespace, not inherited by child processes; -errno when there is no room. */
+export function duplicateNetns(fd: number): number {
+  const copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? -errno() : copy;
+}
+
+/**
+ * Has no interface with an address but loopback: what is left of a pod's namespace when the pod has gone and
+ * only descriptors keep it alive. Throws like {@link inNetns}.
+ */
+export function isDeserted(fd: number): boolean {
+  return inNetns(fd, () =>
+    Object.values(networkInterfaces()).every((addresses) =>
+      (addresses ?? []).every(({ internal }) => internal),
+    ),
+  );
 }
 
 /**

@@ -1,6 +1,7 @@
 import koffi from 'koffi';
 
 import { invariant } from '#common/assert.ts';
+import { memcpyAt, strnlenAt } from '#linux/libc.ts';
 
 /**
  * Memory that the kernel and OpenSSL read and write directly. The bytes lie outside V8's heap and never
@@ -28,6 +29,23 @@ export function addressOf(slab: Slab, start: number, length: number): number {
     throw new RangeError(`Range ${start}+${length} is outside a slab of ${slab.size} bytes`);
   }
   return slab.address + start;
+}
+
+/** Copies memory that C lent us for the time of a callback; `foreign` is its address, taken on trust. */
+export function copyFromForeign(slab: Slab, start: number, foreign: number, length: number): void {
+  memcpyAt(addressOf(slab, start, length), foreign, length);
+}
+
+/** Copies from a slab to where C has asked for it; `foreign` is an address, taken on trust. */
+export function copyToForeign(foreign: number, slab: Slab, start: number, length: number): void {
+  memcpyAt(foreign, addressOf(slab, start, length), length);
+}
+
+/** Copies a string of C without its final NUL, at most what the slab holds. Its length. */
+export function copyForeignString(slab: Slab, foreign: number): number {
+  const length = strnlenAt(foreign, slab.size);
+  copyFromForeign(slab, 0, foreign, length);
+  return length;
 }
 
 /** Overwrites secrets before the memory is let go. */

@@ -10,7 +10,9 @@ const standing = await becomeRoot([program, ...rest]);
 switch (standing.kind) {
   case 'root': {
     const child = spawn(program, rest, { stdio: 'inherit' });
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => child.kill(name));
+    // The terminal sends this one to the command too: let it clean up.
+    process.on('SIGINT', () => undefined);
+    process.on('SIGTERM', () => child.kill('SIGTERM'));
     child.once('exit', (code) => {
       process.exitCode = code ?? 1;
     });

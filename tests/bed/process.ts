@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 /** Lines that a running program may have said before the oldest are forgotten. */
 const KEPT_LINES_MAX = 20_000;
@@ -27,6 +28,11 @@ export interface Exit {
 export interface Result extends Exit {
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** How to start one of the project's programs, by its path from the root: the same Node, from any directory. */
+export function program(path: string, ...argv: readonly string[]): readonly string[] {
+  return [process.execPath, fileURLToPath(new URL(`../../${path}`, import.meta.url)), ...argv];
 }
 
 /** Process groups that live now, by the pid of their leader. */
@@ -164,8 +170,8 @@ export class Running {
 }
 
 function spawnGroup(command: readonly string[], options: StartOptions): ChildProcess {
-  const [program = '', ...rest] = inNamespace(command, options.netns);
-  const child = spawn(program, rest, {
+  const [executable = '', ...rest] = inNamespace(command, options.netns);
+  const child = spawn(executable, rest, {
     stdio: ['pipe', 'pipe', 'pipe'],
     detached: true, // a group of its own: one signal reaches its children too
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),

@@ -18,25 +18,40 @@ export async function becomeRoot(
   command: readonly string[] = [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
 ): Promise<Standing> {
   if (process.getuid?.() === 0) return standingOfRoot();
-  const trial = spawnSync('unshare', [...unshareOptions, 'true'], { encoding: 'utf8' });
-  if (trial.status !== 0) return { kind: 'refused', what: explain(trial.stderr.trim()) };
-  return { kind: 'done', exitCode: await runInside(command) };
+  let refusal = '';
+  for (const namespaces of namespaceOptions) {
+    const trial = spawnSync('unshare', [...namespaces, 'true'], { encoding: 'utf8' });
+    if (trial.status === 0) return { kind: 'done', exitCode: await runInside(namespaces, command) };
+    refusal = trial.stderr?.trim() || String(trial.error?.message);
+  }
+  return { kind: 'refused', what: explain(refusal) };
 }
 
 /**
- * Private mounts let the namespaces have names (`ip netns` keeps them below /run); a private
- * process namespace ends every process of ours together with the first.
+ * Best first. Private mounts let network namespaces have names (`ip netns` keeps them below /run). A
+ * private process namespace ends every process of ours together with the first; some containers
+ * refuse the /proc that it needs.
  */
-const unshareOptions = [
-  '--user',
-  '--map-root-user',
-  '--net',
-  '--mount',
-  '--pid',
-  '--fork',
-  '--kill-child',
-  '--mount-proc',
+const namespaceOptions = [
+  [
+    '--user',
+    '--map-root-user',
+    '--net',
+    '--mount',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--mount-proc',
+  ],
+  ['--user', '--map-root-user', '--net', '--mount', '--fork', '--kill-child'],
 ];
+
+/**
+ * Names and temporary files live in memory that goes away with the namespace. The shell stays as the first
+ * process: that one ignores signals which it does not handle, and the command must not.
+ */
+const INSIDE =
+  'mount -t tmpfs none /run && mkdir -m 700 /run/tmp && export TMPDIR=/run/tmp && "$@"; exit $?';
 
 function standingOfRoot(): Standing {
   const trial = spawnSync('unshare', ['--net', 'true'], { encoding: 'utf8' });
@@ -49,14 +64,18 @@ function standingOfRoot(): Standing {
   };
 }
 
-async function runInside(command: readonly string[]): Promise<number> {
-  const script = 'mount -t tmpfs none /run && exec "$@"';
-  const child = spawn('unshare', [...unshareOptions, 'sh', '-c', script, 'sh', ...command], {
+async function runInside(
+  namespaces: readonly string[],
+  command: readonly string[],
+): Promise<number> {
+  const child = spawn('unshare', [...namespaces, 'sh', '-c', INSIDE, 'sh', ...command], {
     stdio: 'inherit',
     env: environmentInside(),
   });
-  // The terminal sends them to the whole group: the program inside cleans up, we wait for it.
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => child.kill(name));
+  // The terminal sends this one to everybody: the command inside cleans up, we wait for it.
+  process.on('SIGINT', () => undefined);
+  // unshare ignores it; with its end the kernel ends everything inside.
+  process.on('SIGTERM', () => child.kill('SIGKILL'));
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.once('error', reject);
   child.once('exit', (code) => resolve(code ?? 1));

@@ -237,8 +237,7 @@ function linkLines(world: World): string[] {
 function podLines(world: World, pod: Pod): string[] {
   return [
     'link set lo up',
-    ...addressLines(world, 'eth0', pod),
-    'link set eth0 up',
+    ...deviceLines(world, 'eth0', pod),
     `route add default via ${pod.node.ipv4} dev eth0 onlink`,
     ...(world.ipv6 ? [`route add default via ${pod.node.ipv6} dev eth0 onlink`] : []),
   ];
@@ -247,14 +246,14 @@ function podLines(world: World, pod: Pod): string[] {
 function nodeLines(world: World, node: Node): string[] {
   const out = ['link set lo up'];
   for (const pod of node.pods) {
-    out.push(...addressLines(world, pod.nodeInterface, node), `link set ${pod.nodeInterface} up`);
+    out.push(...deviceLines(world, pod.nodeInterface, node));
     out.push(`route add ${pod.ipv4}/32 dev ${pod.nodeInterface}`);
     if (world.ipv6) out.push(`route add ${pod.ipv6}/128 dev ${pod.nodeInterface}`);
   }
   for (const [index, other] of world.nodes.entries()) {
     if (other === node) continue;
     const subnets = nodeSubnets(index);
-    out.push(...addressLines(world, wireName(index), node), `link set ${wireName(index)} up`);
+    out.push(...deviceLines(world, wireName(index), node));
     out.push(`route add ${subnets.ipv4} via ${other.ipv4} dev ${wireName(index)} onlink`);
     if (world.ipv6) {
       out.push(`route add ${subnets.ipv6} via ${other.ipv6} dev ${wireName(index)} onlink`);
@@ -263,10 +262,19 @@ function nodeLines(world: World, node: Node): string[] {
   return out;
 }
 
-function addressLines(world: World, device: string, at: Addresses): string[] {
+/** Addresses of a device, and the device up. */
+function deviceLines(world: World, device: string, at: Addresses): string[] {
   const ipv4 = `address add ${at.ipv4}/32 dev ${device}`;
+  const up = `link set ${device} up`;
+  if (!world.ipv6) return [ipv4, up];
   // nodad: usable at once, and nobody else can have it here.
-  return world.ipv6 ? [ipv4, `address add ${at.ipv6}/128 dev ${device} nodad`] : [ipv4];
+  return [
+    ipv4,
+    `link set ${device} addrgenmode none`,
+    `address add ${at.ipv6}/128 dev ${device} nodad`,
+    `address add ${at.linkLocal}/64 dev ${device} nodad`,
+    up,
+  ];
 }
 
 async function configure(place: Place, batch: readonly string[]): Promise<void> {

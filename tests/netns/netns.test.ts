@@ -6,7 +6,16 @@ import { Worker } from 'node:worker_threads';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { inNetns, netnsId, openNetns, selfCheckNetns } from '#linux/netns.ts';
+import { close, EBADF } from '#linux/libc.ts';
+import {
+  duplicateNetns,
+  inNetns,
+  isDeserted,
+  isNetns,
+  netnsId,
+  openNetns,
+  selfCheckNetns,
+} from '#linux/netns.ts';
 import { listenTcp } from '#linux/socket.ts';
 import { expectNoLeak } from '#tests/support/descriptors.ts';
 import { NetworkNamespace } from '#tests/support/network-namespace.ts';
@@ -138,6 +147,48 @@ describe('netnsId()', () => {
     expect(netnsId(again)).to.equal(netnsId(first.fd));
     expect(netnsId(second.fd)).to.not.equal(netnsId(first.fd));
     closeSync(again);
+  });
+});
+
+describe('isNetns()', () => {
+  it('knows network namespaces from other namespaces, files and closed descriptors', () => {
+    using namespace = new NetworkNamespace('linux');
+    expect(isNetns(namespace.fd)).to.equal(true);
+    for (const path of ['/proc/self/ns/uts', '/dev/null']) {
+      const other = openSync(path, 'r');
+      expect(isNetns(other), path).to.equal(false);
+      closeSync(other);
+    }
+    expect(isNetns(9_999)).to.equal(false);
+  });
+});
+
+describe('duplicateNetns()', () => {
+  it('keeps the namespace when the first descriptor is closed', () => {
+    using namespace = new NetworkNamespace('linux');
+    const first = openNetns(`/run/netns/${namespace.name}`);
+    const second = duplicateNetns(first);
+    close(first);
+    expect(netnsId(second)).to.equal(netnsId(namespace.fd));
+    close(second);
+  });
+
+  it('answers -EBADF for a closed descriptor', () => {
+    expect(duplicateNetns(9_999)).to.equal(-EBADF);
+  });
+});
+
+describe('isDeserted()', () => {
+  it('tells when the last interface with an address has gone', () => {
+    using namespace = new NetworkNamespace('linux');
+    expect(isDeserted(namespace.fd)).to.equal(true);
+    namespace.run('ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'host0');
+    namespace.run('ip', 'link', 'set', 'host0', 'up');
+    namespace.run('ip', 'link', 'set', 'eth0', 'up');
+    namespace.run('ip', 'address', 'add', '10.0.0.1/32', 'dev', 'eth0');
+    expect(isDeserted(namespace.fd)).to.equal(false);
+    namespace.run('ip', 'link', 'delete', 'eth0');
+    expect(isDeserted(namespace.fd)).to.equal(true);
   });
 });
 

@@ -1,0 +1,52 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import type { Pod, World } from './world.ts';
+
+export interface MeshOptions {
+  /** YAML list of policies, as a local configuration has it. Default: none. */
+  readonly policies?: string;
+  /** YAML list of services. Default: none. */
+  readonly services?: string;
+  /** Pods that are reached in plain text. Default: none, all have tunnels. */
+  readonly outside?: readonly string[];
+}
+
+export const TRUST_DOMAIN = 'cluster.local';
+export const CLUSTER_ID = 'Kubernetes';
+
+/** The SPIFFE identity of a pod of the bed. */
+export function identityOf(pod: Pod): string {
+  return `spiffe://${TRUST_DOMAIN}/ns/${pod.namespace}/sa/${pod.serviceAccount}`;
+}
+
+/**
+ * Writes what a node tunnel should know of the world, as local configuration (`LOCAL_XDS_PATH`), and
+ * returns its path. Writing it again changes it for tunnels that watch the file.
+ */
+export function writeMeshConfiguration(world: World, options: MeshOptions = {}): string {
+  const workloads = world.pods.map((pod) => workloadOf(world, pod, options.outside ?? []));
+  const path = join(world.directory, 'mesh.yaml');
+  // JSON is YAML; policies come as text because their matches are YAML tags.
+  writeFileSync(
+    path,
+    `workloads: ${JSON.stringify(workloads)}\npolicies: ${options.policies ?? '[]'}\nservices: ${options.services ?? '[]'}\n`,
+  );
+  return path;
+}
+
+function workloadOf(world: World, pod: Pod, outside: readonly string[]): object {
+  return {
+    uid: `${CLUSTER_ID}//v1/Pod/${pod.namespace}/${pod.name}`,
+    name: pod.name,
+    namespace: pod.namespace,
+    serviceAccount: pod.serviceAccount,
+    workloadIps: world.ipv6 ? [pod.ipv4, pod.ipv6] : [pod.ipv4],
+    protocol: outside.includes(pod.name) ? 'TCP' : 'HBONE',
+    node: pod.node.name,
+    network: '',
+    clusterId: CLUSTER_ID,
+    trustDomain: TRUST_DOMAIN,
+    services: {},
+  };
+}

@@ -1,0 +1,170 @@
+import { closeSync } from 'node:fs';
+import { invariant } from '#common/assert.ts';
+import { parseIp, type SocketAddress } from '#common/net/address.ts';
+import { errnoName } from '#linux/libc.ts';
+import { inNetns, openNetns } from '#linux/netns.ts';
+import { acceptTcp, connectTcp, listenTcp } from '#linux/socket.ts';
+import { type EventHandler, type Loop, READABLE, WRITABLE } from '#reactor/loop.ts';
+import { allocateSlab } from '#reactor/memory.ts';
+import { closeSocket, receiveInto, sendFrom, socketError } from '#reactor/socket.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+
+import type { Place } from './world.ts';
+
+// Shorter than mocha's own, so that the message says what was missing.
+const DEADLINE_MS = 1_500;
+
+export interface ListenRequest {
+  readonly port: number;
+  /** Default `::`, which takes IPv4 too. */
+  readonly ip?: string;
+  readonly mark?: number;
+}
+
+export interface DialRequest {
+  readonly ip: string;
+  readonly port: number;
+  /** Source address, one of the machine's or not. */
+  readonly from?: string;
+  readonly mark?: number;
+}
+
+/** TCP sockets inside the namespaces of the bed, held by the test itself. Closed with `dispose`. */
+export class BedSockets implements Disposable {
+  readonly #loop: Loop;
+  readonly #open = new Set<number>();
+  readonly #waiting = new Set<EventHandler>();
+  readonly #slab = allocateSlab(4_096);
+
+  private constructor(loop: Loop) {
+    this.#loop = loop;
+    loop.start();
+  }
+
+  static async open(): Promise<BedSockets> {
+    return new BedSockets(await openThreadLoop());
+  }
+
+  /** Opens a listener; throws when the kernel refuses. */
+  listen(place: Place, request: ListenRequest): number {
+    const made = inside(place, () =>
+      listenTcp({
+        address: socketAddress(request.ip ?? '::', request.port),
+        mark: request.mark,
+        transparent: false,
+        reusePort: false,
+        backlog: 16,
+      }),
+    );
+    if ('errno' in made) throw new Error(`${made.call}: ${errnoName(made.errno)}`);
+    return this.#track(made.fd);
+  }
+
+  /** The next connection of a listener. */
+  async accept(listener: number): Promise<number> {
+    await this.#until(listener, READABLE, 'a connection');
+    const fd = acceptTcp(listener);
+    invariant(fd >= 0, `accept: ${errnoName(fd)}`);
+    return this.#track(fd);
+  }
+
+  /** Is a connection waiting to be accepted? For what must not happen. */
+  isIdle(listener: number): boolean {
+    const fd = acceptTcp(listener);
+    if (fd >= 0) closeSocket(fd);
+    return fd < 0;
+  }
+
+  /** An established connection, or the name of the error. */
+  async dial(place: Place, request: DialRequest): Promise<number | string> {
+    const made = inside(place, () =>
+      connectTcp({
+        to: socketAddress(request.ip, request.port),
+        from: request.from === undefined ? undefined : socketAddress(request.from, 0),
+        mark: request.mark,
+      }),
+    );
+    if ('errno' in made) return errnoName(made.errno);
+    this.#track(made.fd);
+    await this.#until(made.fd, WRITABLE, `an answer from ${request.ip}:${request.port}`);
+    const error = socketError(made.fd);
+    return error === 0 ? made.fd : errnoName(error);
+  }
+
+  /** The same for connections that must succeed. */
+  async mustDial(place: Place, request: DialRequest): Promise<number> {
+    const fd = await this.dial(place, request);
+    if (typeof fd === 'number') return fd;
+    throw new Error(`Cannot connect to ${request.ip}:${request.port}: ${fd}`);
+  }
+
+  /** Sends a short text through one end and returns what arrives at the other. */
+  async carry(from: number, to: number, text: string): Promise<string> {
+    const length = this.#slab.bytes.write(text);
+    sendFrom(from, this.#slab, 0, length);
+    await this.#until(to, READABLE, `"${text}"`);
+    const received = receiveInto(to, this.#slab, 0, this.#slab.size);
+    return received < 0 ? errnoName(received) : this.#slab.bytes.toString('utf8', 0, received);
+  }
+
+  close(fd: number): void {
+    if (this.#open.delete(fd)) closeSocket(fd);
+  }
+
+  /** Closes all sockets, and stays usable. */
+  closeAll(): void {
+    for (const handler of this.#waiting) this.#loop.remove(handler);
+    this.#waiting.clear();
+    for (const fd of this.#open) closeSocket(fd);
+    this.#open.clear();
+  }
+
+  [Symbol.dispose](): void {
+    this.closeAll();
+    this.#loop.stop();
+  }
+
+  #track(fd: number): number {
+    this.#open.add(fd);
+    return fd;
+  }
+
+  async #until(fd: number, interest: number, what: string): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const handler: EventHandler = {
+      fd,
+      onEvents: () => {
+        this.#forget(handler);
+        this.#loop.returnToNode(); // the promise below belongs to Node's loop
+        resolve();
+      },
+    };
+    this.#waiting.add(handler);
+    this.#loop.add(handler, interest);
+    const timer = setTimeout(() => {
+      this.#forget(handler);
+      reject(new Error(`Waited ${DEADLINE_MS} ms for ${what}`));
+    }, DEADLINE_MS);
+    await promise.finally(() => clearTimeout(timer));
+  }
+
+  #forget(handler: EventHandler): void {
+    this.#waiting.delete(handler);
+    this.#loop.remove(handler);
+  }
+}
+
+function inside<T>(place: Place, work: () => T): T {
+  const netns = openNetns(place.netns);
+  try {
+    return inNetns(netns, work);
+  } finally {
+    closeSync(netns);
+  }
+}
+
+function socketAddress(text: string, port: number): SocketAddress {
+  const ip = parseIp(text);
+  invariant(ip !== undefined, `"${text}" is an IP address`);
+  return { ip, port };
+}

@@ -1,0 +1,65 @@
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { expect } from 'chai';
+import { afterEach, beforeEach, describe, it } from 'mocha';
+
+import { type Result, run } from '#tests/bed/process.ts';
+
+// The script in a project of its own, with an npm that only says how it was called.
+describe('tools/setup.mjs', () => {
+  let project: string;
+
+  beforeEach(() => {
+    project = mkdtempSync(join(tmpdir(), 'ambit-setup-'));
+    mkdirSync(join(project, 'bin'));
+    writeFileSync(join(project, 'bin/npm'), '#!/bin/sh\necho "npm was called: $*"\n');
+    chmodSync(join(project, 'bin/npm'), 0o755);
+    cpSync('tools/setup.mjs', join(project, 'tools/setup.mjs'));
+  });
+
+  afterEach(() => rmSync(project, { recursive: true }));
+
+  it('runs npm ci when node_modules is missing, and says so', async () => {
+    lockfile('package-lock.json', { 'node_modules/chai': { version: '6.3.0' } });
+    const { stdout } = await setUp('check');
+    expect(stdout).to.include('running "npm ci" (node_modules is missing)');
+    expect(stdout).to.include('npm was called: ci');
+  });
+
+  it('runs npm ci when a package is not the one of the lockfile', async () => {
+    lockfile('package-lock.json', { 'node_modules/chai': { version: '6.3.0' } });
+    lockfile('node_modules/.package-lock.json', { 'node_modules/chai': { version: '6.2.0' } });
+    const { stdout } = await setUp('check');
+    expect(stdout).to.include('node_modules/chai is 6.2.0, package-lock.json wants 6.3.0');
+  });
+
+  it('does not when all is there but optional packages for other machines', async () => {
+    lockfile('package-lock.json', {
+      '': { version: '0.0.0' },
+      'node_modules/chai': { version: '6.3.0' },
+      'node_modules/node-linux-riscv64': { version: '26.0.0', optional: true },
+    });
+    lockfile('node_modules/.package-lock.json', { 'node_modules/chai': { version: '6.3.0' } });
+    const { stdout } = await setUp('check');
+    expect(stdout).to.not.include('npm');
+  });
+
+  it('says what a purpose can be when it does not know the one given', async () => {
+    const { code, stderr } = await setUp('everything');
+    expect(code).to.equal(1);
+    expect(stderr).to.include('Unknown purpose "everything": want one of check, test, demo, bench');
+  });
+
+  function lockfile(path: string, packages: object): void {
+    mkdirSync(join(project, 'node_modules'), { recursive: true });
+    if (path === 'package-lock.json') rmSync(join(project, 'node_modules'), { recursive: true });
+    writeFileSync(join(project, path), JSON.stringify({ packages }));
+  }
+
+  async function setUp(purpose: string): Promise<Result> {
+    const PATH = `${join(project, 'bin')}:${process.env['PATH'] ?? ''}`;
+    return run([process.execPath, join(project, 'tools/setup.mjs'), purpose], { env: { PATH } });
+  }
+});

@@ -1,0 +1,160 @@
+import { after, before } from 'mocha';
+
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from '#linux/libc.ts';
+import type { Loop } from '#reactor/loop.ts';
+import { allocateSlab, type Slab } from '#reactor/memory.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { allocateTlsBuffers, type TlsBuffers } from '#reactor/tls/buffers.ts';
+import type { TlsContext } from '#reactor/tls/context.ts';
+import type { TlsEnd, TlsEvents } from '#reactor/tls/events.ts';
+import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
+import { TlsSocket } from '#reactor/tls/socket.ts';
+
+/** What TLS sockets need of their thread, for one `describe`. */
+export interface TlsBench {
+  readonly loop: Loop;
+  readonly buffers: TlsBuffers;
+}
+
+/** A running loop for the tests of this `describe`; its fields may be read once they run. */
+export function useTlsBench(): TlsBench {
+  let loop: Loop | undefined;
+  const buffers = allocateTlsBuffers();
+  before(async () => {
+    loop = await openThreadLoop();
+    loop.start();
+  });
+  after(() => loop?.stop());
+  return {
+    get loop(): Loop {
+      if (loop === undefined) throw new Error('The loop runs while tests run');
+      return loop;
+    },
+    buffers,
+  };
+}
+
+/** Two connected descriptors. */
+export function connectedPair(): readonly [number, number] {
+  const pair = new Int32Array(2);
+  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
+  if (socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer)) < 0) throw new Error('socketpair');
+  return [pair[0] as number, pair[1] as number];
+}
+
+/** `bytes` in a slab with the spare byte that `write` wants. */
+export function slabOf(bytes: Uint8Array | string): Slab {
+  const content = Buffer.from(bytes);
+  const slab = allocateSlab(content.length + 1);
+  slab.bytes.set(content);
+  return slab;
+}
+
+/** An owner that keeps what it is told, and lets a test wait for it. */
+export class Recorder implements TlsEvents {
+  socket!: TlsSocket;
+  peer: PeerCertificate | undefined;
+  end: TlsEnd | undefined;
+  drained = 0;
+  bytes = 0;
+  /** What was received; empty when `onData` takes it. */
+  readonly received: Buffer[] = [];
+  /** The answer to onTlsOpen. */
+  refusal: string | undefined;
+  onOpen: (() => void) | undefined;
+  onData: ((slab: Slab, start: number, end: number) => void) | undefined;
+  onDrained: (() => void) | undefined;
+  readonly #bench: TlsBench;
+  #waiters: { readonly holds: () => boolean; readonly settle: () => void }[] = [];
+
+  constructor(bench: TlsBench) {
+    this.#bench = bench;
+  }
+
+  get text(): string {
+    return Buffer.concat(this.received).toString();
+  }
+
+  onTlsOpen(peer: PeerCertificate): string | undefined {
+    this.peer = peer;
+    this.onOpen?.();
+    this.#changed();
+    return this.refusal;
+  }
+
+  onPlaintext(slab: Slab, start: number, end: number): void {
+    this.bytes += end - start;
+    if (this.onData === undefined) this.received.push(Buffer.from(slab.bytes.subarray(start, end)));
+    else this.onData(slab, start, end);
+    this.#changed();
+  }
+
+  onTlsDrained(): void {
+    this.drained++;
+    this.onDrained?.();
+    this.#changed();
+  }
+
+  onTlsEnd(end: TlsEnd): void {
+    if (this.end !== undefined) throw new Error('onTlsEnd comes once');
+    this.end = end;
+    this.#changed();
+  }
+
+  write(bytes: Uint8Array | string): void {
+    const slab = slabOf(bytes);
+    this.socket.write(slab, 0, slab.size - 1);
+  }
+
+  /** Settles when `holds` does, which is looked at after every event. */
+  until(holds: () => boolean): Promise<void> {
+    if (holds()) return Promise.resolve();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiters.push({ holds, settle: resolve });
+    return promise;
+  }
+
+  untilOpen(): Promise<void> {
+    return this.until(() => this.peer !== undefined);
+  }
+
+  async untilEnd(): Promise<TlsEnd> {
+    await this.until(() => this.end !== undefined);
+    return this.end as TlsEnd;
+  }
+
+  #changed(): void {
+    const met = this.#waiters.filter(({ holds }) => holds());
+    if (met.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => !met.includes(waiter));
+    for (const { settle } of met) settle();
+    this.#bench.loop.returnToNode();
+  }
+}
+
+export interface Pair {
+  readonly client: Recorder;
+  readonly server: Recorder;
+}
+
+/** A client and a server of ours on a pair of descriptors; their handshake begins with the next turn. */
+export function tlsPair(
+  bench: TlsBench,
+  context: TlsContext,
+  serverContext: TlsContext = context,
+  fds: readonly [number, number] = connectedPair(),
+): Pair {
+  const { loop, buffers } = bench;
+  const client = new Recorder(bench);
+  const server = new Recorder(bench);
+  client.socket = TlsSocket.connect(loop, buffers, context, fds[0], client, 10_000);
+  server.socket = TlsSocket.accept(loop, buffers, serverContext, fds[1], server, 10_000);
+  return { client, server };
+}
+
+/** The same, open. */
+export async function openTlsPair(bench: TlsBench, context: TlsContext): Promise<Pair> {
+  const pair = tlsPair(bench, context);
+  await Promise.all([pair.client.untilOpen(), pair.server.untilOpen()]);
+  return pair;
+}

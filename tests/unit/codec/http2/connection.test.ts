@@ -1,0 +1,69 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+
+import { ErrorCode } from '#codec/http2/frame.ts';
+
+import { CONNECT, connectedPair, exchange, OK, Peer } from './peers.ts';
+
+describe('Http2Connection', () => {
+  it('start() tells each side the settings of the other', () => {
+    const client = new Peer('client');
+    const server = new Peer('server', { maxConcurrentStreams: 7 });
+    expect(client.connection.peerSettingsSeen).to.equal(false);
+    exchange(client, server);
+    expect(client.recorder.take()).to.deep.equal([['settings']]);
+    expect(server.recorder.take()).to.deep.equal([['settings']]);
+    expect(client.connection.peerMaxConcurrentStreams).to.equal(7);
+  });
+
+  it('carries a CONNECT tunnel with data both ways, each direction to its own end', () => {
+    const [client, server] = connectedPair();
+    const stream = client.connection.openStream(CONNECT, false)!;
+    exchange(client, server);
+    expect(server.recorder.take()).to.deep.equal([
+      ['headers', 1, [':method: CONNECT', ':authority: 10.0.0.1:80'], false],
+    ]);
+    server.connection.sendHeaders(server.stream(1), OK, false);
+    exchange(client, server);
+    expect(client.recorder.take()).to.deep.equal([['headers', 1, [':status: 200'], false]]);
+
+    const hello = Buffer.from('hello');
+    expect(client.connection.writeData(stream, hello, 0, 5, true)).to.equal(5);
+    exchange(client, server);
+    expect(server.recorder.take()).to.deep.equal([['data', 1, 'hello', true]]);
+    expect(stream.state).to.equal('half-closed-local');
+    expect(server.stream(1).state).to.equal('half-closed-remote');
+
+    expect(server.connection.writeData(server.stream(1), hello, 1, 4, false)).to.equal(3);
+    server.connection.commitData(server.stream(1), 0, true);
+    exchange(client, server);
+    expect(client.recorder.take()).to.deep.equal([['data', 1, 'ell', true]]);
+    expect(stream.state).to.equal('closed');
+    expect(client.connection.streamCount).to.equal(0);
+    expect(server.connection.streamCount).to.equal(0);
+  });
+
+  it('reset() ends a stream on both sides and tells only the other one', () => {
+    const [client, server] = connectedPair();
+    const stream = client.connection.openStream(CONNECT, false)!;
+    exchange(client, server);
+    client.connection.reset(stream, ErrorCode.cancel);
+    exchange(client, server);
+    expect(server.recorder.take().at(-1)).to.deep.equal(['reset', 1, ErrorCode.cancel, true]);
+    expect(client.recorder.take()).to.deep.equal([]);
+    expect(server.connection.streamCount).to.equal(0);
+  });
+
+  it('dataAllowance() is 0 when a window is used up, and onSendWindow tells when it is open again', () => {
+    const [client, server] = connectedPair({}, { initialWindowSize: 10 });
+    const stream = client.connection.openStream(CONNECT, false)!;
+    expect(client.connection.writeData(stream, Buffer.alloc(25), 0, 25, true)).to.equal(10);
+    expect(client.connection.dataAllowance(stream)).to.equal(0);
+    exchange(client, server);
+    expect(client.recorder.take()).to.deep.equal([]);
+    server.connection.consume(server.stream(1), 6);
+    exchange(client, server);
+    expect(client.recorder.take()).to.deep.equal([['window', 1]]);
+    expect(client.connection.dataAllowance(stream)).to.equal(6);
+  });
+});

@@ -1,0 +1,435 @@
+import { availableParallelism } from 'node:os';
+import type { Environment } from '#common/env.ts';
+import { EnvReader } from '#common/env.ts';
+import type { LogFilter } from '#common/log/filter.ts';
+import { parseLogFilter } from '#common/log/filter.ts';
+import type { LogFormat } from '#common/log/format.ts';
+import type { IpAddress } from '#common/net/address.ts';
+import { parseIp } from '#common/net/address.ts';
+
+/** Who this process is. */
+export interface SelfConfig {
+  /** The network's id; empty when there is only one. */
+  readonly network: string;
+  readonly nodeName: string | undefined;
+  readonly clusterId: string;
+  readonly trustDomain: string | undefined;
+  readonly instanceIp: IpAddress | undefined;
+  readonly podName: string | undefined;
+  readonly podNamespace: string | undefined;
+  readonly serviceAccount: string | undefined;
+}
+
+/** Where workloads, services and policies come from. */
+export type StateSource =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'inline'; readonly text: string };
+
+/** The text itself, or the file that holds it and is read again for each use. */
+export type TextOrFile =
+  | { readonly kind: 'file'; readonly path: string }
+  | { readonly kind: 'inline'; readonly text: string };
+
+export interface CaConfig {
+  /** `https://host:port` (or `http://`, which is plaintext). */
+  readonly address: string;
+  /** What signs the CA server's certificate: PEM, its file, or the system's trust store. */
+  readonly root: TextOrFile | { readonly kind: 'system' };
+  /** Another name that the CA server's certificate may carry. */
+  readonly alternativeHostname: string | undefined;
+  readonly certificateTtlMs: number;
+  readonly token: TextOrFile;
+  /** Further request headers, name in lower case → value. */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+export interface InpodConfig {
+  readonly agentSocketPath: string;
+  /** SEQPACKET socket for the successor process; undefined: connections are not handed over. */
+  readonly handOverSocketPath: string | undefined;
+  readonly packetMark: number;
+  readonly portReuse: boolean;
+}
+
+export interface KeepaliveConfig {
+  readonly enabled: boolean;
+  readonly timeMs: number;
+  readonly intervalMs: number;
+  readonly retries: number;
+  readonly userTimeoutEnabled: boolean;
+}
+
+export interface PoolConfig {
+  readonly streamsPerConnectionMax: number;
+  readonly unusedReleaseMs: number;
+}
+
+export interface Http2Config {
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly frameBytesMax: number;
+}
+
+export interface Config {
+  readonly self: SelfConfig;
+  readonly state: StateSource;
+  readonly ca: CaConfig;
+  readonly inpod: InpodConfig;
+  readonly keepalive: KeepaliveConfig;
+  readonly pool: PoolConfig;
+  readonly http2: Http2Config;
+  /** Show the application the client's address; `auto`: only where the listener allows it. */
+  readonly originalSource: 'auto' | 'always' | 'never';
+  readonly localhostAppTunnel: boolean;
+  /** Also gates reading the baggage of inbound requests. */
+  readonly responseBaggage: boolean;
+  readonly ipv6Enabled: boolean;
+  /** Log policy decisions at `info` instead of `debug`. */
+  readonly policyInfoLogging: boolean;
+  readonly workerThreads: number;
+  readonly drainDeadlineMs: number;
+  readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
+  readonly ports: { readonly admin: number; readonly stats: number; readonly readiness: number };
+}
+
+export type ConfigResult =
+  | { readonly kind: 'ok'; readonly config: Config; readonly warnings: readonly string[] }
+  | { readonly kind: 'refused'; readonly problems: readonly string[] };
+
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+// Timers of the runtime can't wait longer than 2^31 - 1 ms, about 24.8 days.
+const DURATION_MS_MAX = 24 * 24 * HOUR_MS;
+const WORKERS_MAX = 256;
+
+/**
+ * Reads the settings. Refuses, with everything that is wrong, rather than run with a setting that it
+ * could not read or with a request for safety that it could not grant; settings that are for parts
+ * which this program does not have become warnings.
+ */
+export function readConfig(
+  env: Environment,
+  machine: { readonly cpus: number } = { cpus: availableParallelism() },
+): ConfigResult {
+  const reader = new EnvReader(env);
+  const warnings: string[] = [];
+  refuseWhatIsNotServed(reader);
+  warnAboutWhatIsNotUsed(reader, warnings);
+  const config: Config = {
+    self: readSelf(reader),
+    state: readStateSource(reader),
+    ca: readCa(reader),
+    inpod: readInpod(reader),
+    keepalive: readKeepalive(reader),
+    pool: readPool(reader),
+    http2: readHttp2(reader),
+    originalSource: readOriginalSource(reader),
+    localhostAppTunnel: reader.boolean('LOCALHOST_APP_TUNNEL', true),
+    responseBaggage: reader.boolean('ENABLE_RESPONSE_BAGGAGE', true),
+    ipv6Enabled: reader.boolean('IPV6_ENABLED', true),
+    policyInfoLogging: reader.boolean('AUTHZ_POLICY_INFO_LOGGING', false),
+    workerThreads: readWorkerThreads(reader, machine.cpus),
+    drainDeadlineMs: readDrainDeadline(reader),
+    log: readLog(reader),
+    ports: readPorts(reader),
+  };
+  if (reader.problems.length > 0) return { kind: 'refused', problems: reader.problems };
+  return { kind: 'ok', config: deepFreeze(config), warnings };
+}
+
+/**
+ * Settings for a dump: maps as objects, and what may be secret (an inline token, header values)
+ * left out.
+ */
+export function describeConfig(config: Config): unknown {
+  const { token } = config.ca;
+  return {
+    ...config,
+    ca: {
+      ...config.ca,
+      token: token.kind === 'file' ? token : { kind: 'inline', text: LEFT_OUT },
+      headers: Object.fromEntries([...config.ca.headers.keys()].map((name) => [name, LEFT_OUT])),
+    },
+    log: { format: config.log.format, filter: config.log.filter.text },
+  };
+}
+
+const LEFT_OUT = '(left out)';
+
+/** Variables that ask for something which we don't have and whose absence would be a surprise. */
+function refuseWhatIsNotServed(reader: EnvReader): void {
+  const mode = reader.oneOf('PROXY_MODE', ['shared', 'dedicated'], 'shared');
+  if (mode === 'dedicated') {
+    reader.refuse(
+      'PROXY_MODE=dedicated is not served: want "shared" (one process for the pods of a node)',
+    );
+  }
+  if (!reader.boolean('ENABLE_PROXY', true)) {
+    reader.refuse('ENABLE_PROXY=false leaves nothing to run: unset it');
+  }
+  if (reader.text('XDS_ADDRESS') !== undefined) {
+    reader.refuse(
+      'XDS_ADDRESS is set, but configuration over xDS is not served: unset it and give LOCAL_XDS_PATH (a file) or LOCAL_XDS (the text)',
+    );
+  }
+  if (reader.boolean('FAKE_CA', false)) {
+    reader.refuse('FAKE_CA=true is not served: set CA_ADDRESS to a certificate authority');
+  }
+  if (reader.boolean('TLS12_ENABLED', false)) {
+    reader.refuse('TLS12_ENABLED=true is not served: tunnels speak TLS 1.3 only');
+  }
+  if (reader.text('COMPLIANCE_POLICY') !== undefined) {
+    reader.refuse('COMPLIANCE_POLICY is set, but no such policy is served: unset it');
+  }
+  if (reader.text('CRL_PATH') !== undefined) {
+    reader.refuse('CRL_PATH is set, but revocation lists are not checked yet: unset it');
+  }
+}
+
+const NOT_USED: ReadonlyArray<readonly [name: string, why: string]> = [
+  ['XDS_ROOT_CA', 'configuration is read from LOCAL_XDS_PATH or LOCAL_XDS'],
+  ['ALT_XDS_HOSTNAME', 'configuration is read from LOCAL_XDS_PATH or LOCAL_XDS'],
+  ['XDS_ON_DEMAND', 'configuration is read from LOCAL_XDS_PATH or LOCAL_XDS'],
+  ['UNSTABLE_ENABLE_SOCKS5', 'there is no SOCKS5 listener'],
+  ['PROXY_WORKLOAD_INFO', 'it belongs to PROXY_MODE=dedicated'],
+  ['PROXY_CONFIG', 'settings are read from single variables'],
+  ['ISTIO_META_DNS_CAPTURE', 'DNS is not captured yet'],
+  ['PREFERED_SERVICE_NAMESPACE', 'DNS is not captured yet'],
+];
+
+function warnAboutWhatIsNotUsed(reader: EnvReader, warnings: string[]): void {
+  for (const [name, why] of NOT_USED) {
+    const value = reader.text(name);
+    if (value !== undefined && value.toLowerCase() !== 'false') {
+      warnings.push(`${name} has no effect: ${why}`);
+    }
+  }
+  for (const name of reader.withPrefix('XDS_HEADER_').keys()) {
+    warnings.push(`XDS_HEADER_${name} has no effect: configuration is not read over xDS`);
+  }
+}
+
+function readSelf(reader: EnvReader): SelfConfig {
+  const ipText = reader.text('INSTANCE_IP');
+  const instanceIp = ipText === undefined ? undefined : parseIp(ipText);
+  if (ipText !== undefined && instanceIp === undefined) {
+    reader.refuse(`Cannot read INSTANCE_IP=${JSON.stringify(ipText)}: want an IP address`);
+  }
+  return {
+    network: reader.textOr('NETWORK', ''),
+    nodeName: reader.text('NODE_NAME'),
+    clusterId: reader.text('ISTIO_META_CLUSTER_ID') ?? reader.text('CLUSTER_ID') ?? 'Kubernetes',
+    trustDomain: reader.text('TRUST_DOMAIN'),
+    instanceIp,
+    podName: reader.text('POD_NAME'),
+    podNamespace: reader.text('POD_NAMESPACE'),
+    serviceAccount: reader.text('SERVICE_ACCOUNT'),
+  };
+}
+
+function readStateSource(reader: EnvReader): StateSource {
+  const path = reader.text('LOCAL_XDS_PATH');
+  const text = reader.text('LOCAL_XDS');
+  if (path !== undefined && text !== undefined) {
+    reader.refuse('LOCAL_XDS_PATH and LOCAL_XDS are both set: want one of them');
+  }
+  if (path === undefined && text === undefined) {
+    reader.refuse(
+      'Nothing says where workloads, services and policies come from: set LOCAL_XDS_PATH (a file) or LOCAL_XDS (the text)',
+    );
+  }
+  return path === undefined ? { kind: 'inline', text: text ?? '' } : { kind: 'file', path };
+}
+
+function readCa(reader: EnvReader): CaConfig {
+  const inCluster = reader.text('KUBERNETES_SERVICE_HOST') !== undefined;
+  const given =
+    reader.text('CA_ADDRESS') ??
+    (inCluster ? 'https://istiod.istio-system.svc:15012' : 'https://localhost:15012');
+  const address = /^[a-z]+:\/\//.test(given) ? given : `https://${given}`;
+  if (!/^https?:\/\/[^\s/?#@]+\/?$/.test(address) || !URL.canParse(address)) {
+    reader.refuse(
+      `Cannot read CA_ADDRESS=${JSON.stringify(given)}: want "https://host:port" or "host:port"`,
+    );
+  }
+  const root = reader.textOr('CA_ROOT_CA', './var/run/secrets/istio/root-cert.pem');
+  const token = reader.textOr('AUTH_TOKEN', './var/run/secrets/tokens/istio-token');
+  return {
+    address: address.replace(/\/$/, ''),
+    root: root === 'SYSTEM' ? { kind: 'system' } : textOrFile(root, root.includes('-----BEGIN')),
+    alternativeHostname: reader.text('ALT_CA_HOSTNAME'),
+    certificateTtlMs: reader.durationMs('SECRET_TTL', {
+      fallback: 24 * HOUR_MS,
+      min: MINUTE_MS,
+      max: 365 * 24 * HOUR_MS,
+    }),
+    token: textOrFile(token, !token.includes('/')),
+    headers: readHeaders(reader),
+  };
+}
+
+function textOrFile(value: string, isText: boolean): TextOrFile {
+  return isText ? { kind: 'inline', text: value } : { kind: 'file', path: value };
+}
+
+function readHeaders(reader: EnvReader): ReadonlyMap<string, string> {
+  const headers = new Map<string, string>();
+  for (const [name, value] of reader.withPrefix('CA_HEADER_')) {
+    // gRPC metadata: lower-case names; values of printable ASCII.
+    if (/^[0-9A-Za-z_.-]+$/.test(name) && /^[ -~]+$/.test(value)) {
+      headers.set(name.toLowerCase(), value);
+    } else {
+      reader.refuse(`Cannot use CA_HEADER_${name}: want a header name and printable ASCII`);
+    }
+  }
+  return headers;
+}
+
+function readInpod(reader: EnvReader): InpodConfig {
+  const agentSocketPath = reader.textOr('INPOD_UDS', '/var/run/ztunnel/ztunnel.sock');
+  return {
+    agentSocketPath,
+    handOverSocketPath: reader.isEmpty('HANDOVER_UDS')
+      ? undefined
+      : reader.textOr('HANDOVER_UDS', `${agentSocketPath}.handover`),
+    packetMark: reader.integer('PACKET_MARK', { fallback: 1_337, min: 1, max: 0xffff_ffff }),
+    portReuse: reader.boolean('INPOD_PORT_REUSE', true),
+  };
+}
+
+function readKeepalive(reader: EnvReader): KeepaliveConfig {
+  // The kernel counts in seconds and takes at most 32,767 of them, and at most 127 probes.
+  const seconds = { fallback: 180 * SECOND_MS, min: SECOND_MS, max: 32_767 * SECOND_MS };
+  return {
+    enabled: reader.boolean('KEEPALIVE_ENABLED', true),
+    timeMs: reader.durationMs('KEEPALIVE_TIME', seconds),
+    intervalMs: reader.durationMs('KEEPALIVE_INTERVAL', seconds),
+    retries: reader.integer('KEEPALIVE_RETRIES', { fallback: 9, min: 1, max: 127 }),
+    userTimeoutEnabled: reader.boolean('USER_TIMEOUT_ENABLED', false),
+  };
+}
+
+function readPool(reader: EnvReader): PoolConfig {
+  return {
+    streamsPerConnectionMax: reader.integer('POOL_MAX_STREAMS_PER_CONNECTION', {
+      fallback: 100,
+      min: 1,
+      max: 65_535,
+    }),
+    unusedReleaseMs: reader.durationMs('POOL_UNUSED_RELEASE_TIMEOUT', {
+      fallback: 5 * MINUTE_MS,
+      min: 0,
+      max: DURATION_MS_MAX,
+    }),
+  };
+}
+
+function readHttp2(reader: EnvReader): Http2Config {
+  // RFC 9113, sections 6.9.1 (windows) and 6.5.2 (frame size). A window smaller than the default
+  // of the protocol would have to shrink streams that are open already: not offered.
+  const window = { min: 65_535, max: 0x7fff_ffff };
+  const [streamFallback, connectionFallback] = [4 << 20, 16 << 20];
+  return {
+    streamWindowBytes: reader.integer('HTTP2_STREAM_WINDOW_SIZE', {
+      ...window,
+      fallback: streamFallback,
+    }),
+    connectionWindowBytes: reader.integer('HTTP2_CONNECTION_WINDOW_SIZE', {
+      ...window,
+      fallback: connectionFallback,
+    }),
+    frameBytesMax: reader.integer('HTTP2_FRAME_SIZE', {
+      fallback: 1 << 20,
+      min: 16_384,
+      max: 0xff_ffff,
+    }),
+  };
+}
+
+function readOriginalSource(reader: EnvReader): Config['originalSource'] {
+  if (reader.text('ENABLE_ORIG_SRC') === undefined) return 'auto';
+  return reader.boolean('ENABLE_ORIG_SRC', true) ? 'always' : 'never';
+}
+
+function readWorkerThreads(reader: EnvReader, cpus: number): number {
+  const wanted = reader.text('ZTUNNEL_WORKER_THREADS');
+  if (wanted === undefined) return defaultWorkerThreads(reader, cpus);
+  const percent = /^([0-9]{1,3})%$/.exec(wanted)?.[1];
+  if (percent !== undefined && Number(percent) >= 1 && Number(percent) <= 100) {
+    return Math.max(1, Math.ceil((cpus * Number(percent)) / 100));
+  }
+  if (/^[0-9]{1,3}$/.test(wanted) && Number(wanted) <= WORKERS_MAX) {
+    return Number(wanted) === 0 ? Math.min(cpus, WORKERS_MAX) : Number(wanted);
+  }
+  reader.refuse(
+    `Cannot read ZTUNNEL_WORKER_THREADS=${JSON.stringify(wanted)}: want 0 (all cores), 1 to ${WORKERS_MAX}, or "1%" to "100%"`,
+  );
+  return 1;
+}
+
+function defaultWorkerThreads(reader: EnvReader, cpus: number): number {
+  const limit =
+    readCores(reader, 'ZTUNNEL_CPU_LIMIT') ?? readCores(reader, 'ZTUNNEL_RESOURCE_CPU_LIMIT');
+  if (limit !== undefined) return Math.min(limit, WORKERS_MAX);
+  const requested = readCores(reader, 'ZTUNNEL_RESOURCE_CPU_REQUEST') ?? 0;
+  return Math.min(Math.max(Math.ceil(cpus / 4), requested, 2), WORKERS_MAX);
+}
+
+/** A Kubernetes quantity of processors (`2`, `1.5`, `500m`), as whole threads. */
+function readCores(reader: EnvReader, name: string): number | undefined {
+  const value = reader.text(name);
+  if (value === undefined) return undefined;
+  const [, amount, milli] = /^([0-9]{1,6}(?:\.[0-9]{1,6})?)(m?)$/.exec(value) ?? [];
+  const cores = Math.ceil(Number(amount) / (milli === 'm' ? 1_000 : 1));
+  if (cores >= 1) return cores;
+  reader.refuse(
+    `Cannot read ${name}=${JSON.stringify(value)}: want a number of processors such as "2" or "500m"`,
+  );
+  return undefined;
+}
+
+function readDrainDeadline(reader: EnvReader): number {
+  return reader.durationMs('CONNECTION_TERMINATION_DEADLINE', {
+    fallback: secondsWithinGracePeriod(reader) * SECOND_MS,
+    min: 0,
+    max: DURATION_MS_MAX,
+  });
+}
+
+/** Somewhat less than the pod has until it is killed, so that the last lines get out. */
+function secondsWithinGracePeriod(reader: EnvReader): number {
+  const name = 'TERMINATION_GRACE_PERIOD_SECONDS';
+  if (reader.text(name) === undefined) return 5;
+  const max = DURATION_MS_MAX / SECOND_MS;
+  const graceSeconds = reader.integer(name, { fallback: 10, min: 0, max });
+  return graceSeconds > 10 ? graceSeconds - 5 : Math.max(1, graceSeconds - 1);
+}
+
+function readLog(reader: EnvReader): Config['log'] {
+  const parsed = parseLogFilter(reader.textOr('RUST_LOG', 'info'));
+  if (parsed.kind === 'refused') reader.refuse(`Cannot read RUST_LOG: ${parsed.problem}`);
+  return {
+    format: reader.oneOf('LOG_FORMAT', ['text', 'json'], 'text'),
+    filter: parsed.kind === 'ok' ? parsed.filter : { text: '', rules: [] },
+  };
+}
+
+function readPorts(reader: EnvReader): Config['ports'] {
+  const port = { min: 1, max: 65_535 };
+  const ports = {
+    admin: reader.integer('ADMIN_PORT', { ...port, fallback: 15_000 }),
+    stats: reader.integer('STATS_PORT', { ...port, fallback: 15_020 }),
+    readiness: reader.integer('READINESS_PORT', { ...port, fallback: 15_021 }),
+  };
+  if (new Set(Object.values(ports)).size < 3) {
+    reader.refuse('ADMIN_PORT, STATS_PORT and READINESS_PORT must differ');
+  }
+  return ports;
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || value instanceof Map) return value;
+  for (const each of Object.values(value)) deepFreeze(each);
+  return Object.freeze(value);
+}
