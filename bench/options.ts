@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 import { type FigureGroup, figureGroups } from './figures.ts';
-import { BASELINE, OURS } from './statistics.ts';
+import { BASELINE, DIRECT, OURS } from './statistics.ts';
 
 /** A node tunnel that is measured in one more column: any program with our environment variables. */
 export interface Peer {
@@ -23,9 +23,8 @@ export interface BenchOptions {
   readonly out?: string;
 }
 
-/** `direct` is the path without any proxy: what the machine itself can do. */
-export type BuiltIn = 'direct' | 'haproxy' | 'ours';
-const builtIns: readonly BuiltIn[] = ['direct', BASELINE, OURS];
+export type BuiltIn = typeof DIRECT | typeof BASELINE | typeof OURS;
+const builtIns: readonly BuiltIn[] = [DIRECT, BASELINE, OURS];
 
 export type GivenOptions =
   | { readonly kind: 'run'; readonly options: BenchOptions }

@@ -8,6 +8,8 @@ export interface Spread {
   readonly rounds: number;
 }
 
+/** The name of the column without any proxy: what the machine itself can do. */
+export const DIRECT = 'direct' as const;
 /** The name of the column that targets compare ours with. */
 export const BASELINE = 'haproxy' as const;
 /** The name of the column of this project's node tunnel. */
