@@ -1,0 +1,136 @@
+import { Capture, type Recording } from '#tests/bed/capture.ts';
+import { writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
+import { startNodeAuthority } from '#tests/bed/node-authority.ts';
+import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
+import { program, type Running } from '#tests/bed/process.ts';
+import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
+
+/** What a customer got: the shop's answer, or why there was none. */
+export type Answer =
+  | { readonly kind: 'answer'; readonly text: string }
+  | { readonly kind: 'error'; readonly why: string };
+
+export interface StageOptions {
+  /** Program to run as node tunnel, with its arguments. Default: the project's own. */
+  readonly tunnelCommand?: readonly string[];
+}
+
+export const SHOP_PORT = 8080;
+const PREFIX = 'ambit-demo';
+const LOG_DEADLINE_MS = 5000;
+
+/**
+ * The place of the story. Two customers live on one node, what they use on the other:
+ *
+ *     east: till, guest ══ wire ══ west: shop, stock
+ */
+export class Stage {
+  readonly world: World;
+  readonly east: Node;
+  readonly west: Node;
+  readonly till: Pod;
+  readonly guest: Pod;
+  readonly shop: Pod;
+  readonly stock: Pod;
+  readonly #options: StageOptions;
+  readonly #tunnels: NodeTunnel[] = [];
+  #shopProgram: Running | undefined;
+
+  private constructor(world: World, options: StageOptions) {
+    this.world = world;
+    this.#options = options;
+    this.east = world.node('east');
+    this.west = world.node('west');
+    this.till = world.pod('till');
+    this.guest = world.pod('guest');
+    this.shop = world.pod('shop');
+    this.stock = world.pod('stock');
+  }
+
+  /** Builds nodes and pods and opens the shop; no tunnel yet. */
+  static async open(options: StageOptions): Promise<Stage> {
+    const world = await createWorld({
+      prefix: PREFIX,
+      nodes: [
+        { name: 'east', pods: [{ name: 'till' }, { name: 'guest' }] },
+        { name: 'west', pods: [{ name: 'shop' }, { name: 'stock' }] },
+      ],
+    });
+    try {
+      const stage = new Stage(world, options);
+      stage.#shopProgram = stage.start(stage.shop, 'shop', SHOP_PORT);
+      await stage.#shopProgram.waitFor(/^open$/);
+      return stage;
+    } catch (error) {
+      await world.dispose();
+      throw error;
+    }
+  }
+
+  /** Starts a program of the demo in a pod. */
+  start(pod: Pod, name: string, ...args: readonly (string | number)[]): Running {
+    const command = program(`tests/demo/programs/${name}.ts`, ...args.map(String));
+    return this.world.start(pod, command);
+  }
+
+  /** One order from a customer to the shop. */
+  async order(from: Pod): Promise<Answer> {
+    const customer = this.start(from, 'customer', this.shop.ipv4, SHOP_PORT);
+    const said = JSON.parse(await customer.waitFor(/^\{/, 15_000)) as Readonly<
+      Record<string, string>
+    >;
+    const text = said['answer'];
+    if (text !== undefined) return { kind: 'answer', text };
+    return { kind: 'error', why: said['error'] ?? 'nothing' };
+  }
+
+  /** What the shop has last written down. */
+  lastOrder(): string | undefined {
+    return this.#shopProgram?.lines.at(-1);
+  }
+
+  /** Records what passes between the nodes while `action` runs. */
+  async recordWire<T>(action: () => Promise<T>): Promise<{ result: T; recording: Recording }> {
+    const capture = await Capture.start(this.world, this.east, this.world.wireTo(this.west));
+    const result = await action();
+    return { result, recording: await capture.stop() };
+  }
+
+  /** Starts a node tunnel on each node and puts every pod into its hands. */
+  async startTunnels(): Promise<void> {
+    const configuration = writeMeshConfiguration(this.world);
+    for (const node of this.world.nodes) {
+      const authority = await startNodeAuthority(this.world, node);
+      const tunnel = await NodeTunnel.start(this.world, node, {
+        configuration,
+        ...authority,
+        ...(this.#options.tunnelCommand === undefined
+          ? {}
+          : { command: this.#options.tunnelCommand }),
+      });
+      this.#tunnels.push(tunnel);
+    }
+    for (const pod of this.world.pods) await this.world.enrol(pod);
+  }
+
+  tunnel(node: Node): NodeTunnel {
+    const found = this.#tunnels.find((tunnel) => tunnel.node === node);
+    if (found === undefined) throw new Error(`The tunnel of ${node.name} does not run`);
+    return found;
+  }
+
+  /** Replaces the mesh's policies by these (a YAML list); the tunnels read the file again. */
+  setPolicies(policies: string): void {
+    writeMeshConfiguration(this.world, { policies });
+  }
+
+  /** The first line of a node's log that matches, now or soon: tunnels write it a moment after the fact. */
+  async logLine(node: Node, pattern: RegExp, after = 0): Promise<string> {
+    return this.tunnel(node).process.waitFor(pattern, LOG_DEADLINE_MS, after);
+  }
+}
+
+/** Throws with what did not hold. */
+export function hold(holds: boolean, otherwise: string): asserts holds {
+  if (!holds) throw new Error(otherwise);
+}
