@@ -22,7 +22,10 @@ export function allocateSlab(size: number): Slab {
   return { bytes, address: Number(koffi.address(bytes)), size };
 }
 
-/** The address of `slab.bytes[start]`, after checking that `length` bytes from there lie inside the slab. */
+/**
+ * The address of `slab.bytes[start]`, after checking that `length` bytes from there lie inside the slab. An
+ * address keeps nothing alive: the slab must be used after the last call that reads or writes there.
+ */
 export function addressOf(slab: Slab, start: number, length: number): number {
   // One expression on purpose: this runs several times per record. NaN fails every comparison.
   if (!(start >= 0 && length >= 0 && start + length <= slab.size)) {

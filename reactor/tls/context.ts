@@ -1,13 +1,6 @@
 import { invariant } from '#common/assert.ts';
 
-import {
-  addressOf,
-  allocateSlab,
-  copyFromForeign,
-  copyToForeign,
-  type Slab,
-  wipe,
-} from '../memory.ts';
+import { addressOf, allocateSlab, copyFromForeign, copyToForeign, wipe } from '../memory.ts';
 import { logTrafficSecret } from './key-log.ts';
 import {
   BIO_free,
@@ -33,7 +26,6 @@ import {
   SSL_CTX_set_options,
   SSL_CTX_set_security_level,
   SSL_CTX_set_verify,
-  SSL_CTX_up_ref,
   SSL_CTX_use_certificate,
   SSL_CTX_use_PrivateKey,
   TLS_method,
@@ -102,6 +94,8 @@ let callbacks: { readonly keyLog: bigint; readonly alpnSelect: bigint } | undefi
 export class TlsContext {
   readonly recordsPerKeyMax: number;
   #context: number;
+  #users = 0;
+  #freeAsked = false;
 
   /** Throws an Error that says which part of the material cannot be used. */
   constructor(material: TlsMaterial, options: TlsContextOptions = {}) {
@@ -124,24 +118,34 @@ export class TlsContext {
     }
   }
 
-  /** The `SSL_CTX`, with one more reference that {@link releaseContext} gives back. */
-  acquire(): number {
+  /** The `SSL_CTX`. */
+  get pointer(): number {
     invariant(this.#context !== 0, 'a TLS context is used before it is freed');
-    SSL_CTX_up_ref(this.#context);
     return this.#context;
   }
 
-  /** Handshakes that have begun keep what they need. */
+  /** Keeps the context alive for a handshake that has not begun; give it back with {@link release}. */
+  retain(): void {
+    invariant(!this.#freeAsked, 'a TLS context is used before it is freed');
+    this.#users++;
+  }
+
+  release(): void {
+    this.#users--;
+    if (this.#freeAsked && this.#users === 0) this.#free();
+  }
+
+  /** No new connection uses it; those whose handshake is under way keep what they need. */
   free(): void {
+    this.#freeAsked = true;
+    if (this.#users === 0) this.#free();
+  }
+
+  #free(): void {
     if (this.#context === 0) return;
     SSL_CTX_free(this.#context);
     this.#context = 0;
   }
-}
-
-/** Gives a reference of {@link TlsContext.acquire} back. */
-export function releaseContext(context: number): void {
-  SSL_CTX_free(context);
 }
 
 function configure(context: number): void {
@@ -149,11 +153,10 @@ function configure(context: number): void {
     keyLog: registerKeyLog(logTrafficSecret),
     alpnSelect: registerAlpnSelect(selectProtocol),
   };
-  const groups = text(GROUPS);
   const done =
     SSL_CTX_ctrl(context, SET_MIN_PROTO_VERSION, TLS1_3, 0) === 1 &&
     SSL_CTX_ctrl(context, SET_MAX_PROTO_VERSION, TLS1_3, 0) === 1 &&
-    SSL_CTX_ctrl(context, SET_GROUPS_LIST, 0, addressOf(groups, 0, groups.size)) === 1 &&
+    withText(GROUPS, (at) => SSL_CTX_ctrl(context, SET_GROUPS_LIST, 0, at)) === 1 &&
     SSL_CTX_set_ciphersuites(context, CIPHER_SUITES) === 1 &&
     SSL_CTX_set_num_tickets(context, 0) === 1 &&
     SSL_CTX_set_alpn_protos(context, addressOf(h2, 0, 3), 3) === 0;
@@ -183,12 +186,13 @@ function useMaterial(context: number, material: TlsMaterial): void {
 }
 
 function useKey(context: number, pem: string): void {
-  const slab = text(pem);
-  const bio = BIO_new_mem_buf(addressOf(slab, 0, slab.size), slab.size - 1);
-  // Without a password OpenSSL would ask on the terminal for that of an encrypted key.
-  const key = PEM_read_bio_PrivateKey(bio, 0, 0, addressOf(noPassword, 0, 1));
-  BIO_free(bio);
-  wipe(slab);
+  const key = withText(pem, (at, length) => {
+    const bio = BIO_new_mem_buf(at, length);
+    // Without a password OpenSSL would ask on the terminal for that of an encrypted key.
+    const read = PEM_read_bio_PrivateKey(bio, 0, 0, addressOf(noPassword, 0, 1));
+    BIO_free(bio);
+    return read;
+  });
   if (key === 0) throw new Error(`Cannot read the private key (${reason()}): want PKCS#8 in PEM`);
   const used = SSL_CTX_use_PrivateKey(context, key) === 1;
   EVP_PKEY_free(key);
@@ -199,26 +203,27 @@ function useKey(context: number, pem: string): void {
 
 /** Calls `use` with each certificate of `pem`, which must have one at least. */
 function readCertificates(what: string, pem: string, use: (certificate: number) => boolean): void {
-  const slab = text(pem);
-  const bio = BIO_new_mem_buf(addressOf(slab, 0, slab.size), slab.size - 1);
-  try {
-    for (let count = 0; ; count++) {
-      const certificate = PEM_read_bio_X509(bio, 0, 0, 0);
-      if (certificate === 0) {
-        const error = ERR_get_error();
-        if (count > 0 && (error & REASON_MASK) === PEM_NO_START_LINE) return;
-        const why = ERR_reason_error_string(error) ?? 'unknown';
-        throw new Error(`Cannot read certificate ${count + 1} of the ${what} (${why}): want PEM`);
+  withText(pem, (at, length) => {
+    const bio = BIO_new_mem_buf(at, length);
+    try {
+      for (let count = 0; ; count++) {
+        const certificate = PEM_read_bio_X509(bio, 0, 0, 0);
+        if (certificate === 0) {
+          const error = ERR_get_error();
+          if (count > 0 && (error & REASON_MASK) === PEM_NO_START_LINE) return;
+          const why = ERR_reason_error_string(error) ?? 'unknown';
+          throw new Error(`Cannot read certificate ${count + 1} of the ${what} (${why}): want PEM`);
+        }
+        const used = use(certificate);
+        X509_free(certificate);
+        if (!used) {
+          throw new Error(`Cannot use certificate ${count + 1} of the ${what} (${reason()})`);
+        }
       }
-      const used = use(certificate);
-      X509_free(certificate);
-      if (!used) {
-        throw new Error(`Cannot use certificate ${count + 1} of the ${what} (${reason()})`);
-      }
+    } finally {
+      BIO_free(bio);
     }
-  } finally {
-    BIO_free(bio);
-  }
+  });
 }
 
 /** Called by OpenSSL in a server's handshake when the client offers protocols (RFC 7301). */
@@ -244,11 +249,16 @@ function offersH2(offered: number, length: number): boolean {
   return false;
 }
 
-/** A C string of `value`. */
-function text(value: string): Slab {
-  const slab = allocateSlab(Buffer.byteLength(value) + 1);
+/** Lends `value` as a C string of `length` bytes at an address, and overwrites it afterwards. */
+function withText<T>(value: string, use: (at: number, length: number) => T): T {
+  const length = Buffer.byteLength(value);
+  const slab = allocateSlab(length + 1);
   slab.bytes.write(value, 0);
-  return slab;
+  try {
+    return use(addressOf(slab, 0, slab.size), length);
+  } finally {
+    wipe(slab);
+  }
 }
 
 function reason(): string {

@@ -2,7 +2,7 @@ import { invariant } from '#common/assert.ts';
 
 import { addressOf, allocateSlab, type Slab } from '../memory.ts';
 import { Alert, alertName } from './alert.ts';
-import { releaseContext, type TlsContext } from './context.ts';
+import type { TlsContext } from './context.ts';
 import { TrafficSecrets } from './key-log.ts';
 import { type CipherSuite, cipherSuiteOf } from './key-schedule.ts';
 import {
@@ -74,9 +74,7 @@ export class Handshake {
 
   constructor(context: TlsContext, role: TlsRole) {
     ERR_clear_error();
-    const reference = context.acquire();
-    this.#ssl = SSL_new(reference);
-    releaseContext(reference);
+    this.#ssl = SSL_new(context.pointer);
     this.#in = BIO_new(BIO_s_mem());
     this.#out = BIO_new(BIO_s_mem());
     invariant(this.#ssl !== 0 && this.#in !== 0 && this.#out !== 0, 'memory for a handshake');

@@ -102,9 +102,6 @@ export const X509_verify_cert_error_string: (result: number) => string = declare
 export const TLS_method: () => Pointer = declare('TLS_method', pointer, []);
 export const SSL_CTX_new: (method: Pointer) => Pointer = declare('SSL_CTX_new', pointer, [pointer]);
 export const SSL_CTX_free: (context: Pointer) => void = declare('SSL_CTX_free', 'void', [pointer]);
-export const SSL_CTX_up_ref: (context: Pointer) => number = declare('SSL_CTX_up_ref', 'int', [
-  pointer,
-]);
 export const SSL_CTX_ctrl: (
   context: Pointer,
   command: number,

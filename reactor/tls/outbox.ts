@@ -75,23 +75,21 @@ export class Outbox {
 
   /** Sends what waits, as far as the socket takes it. True when nothing waits any more. */
   flush(): boolean {
-    if (this.held) return this.#waitingBytes === 0;
-    let done = 0;
-    for (const waiting of this.#waiting) {
-      const length = waiting.end - waiting.start;
-      const sent = sendFrom(this.#fd, waiting.slab, waiting.start, length);
+    let first = this.held ? undefined : this.#waiting[0];
+    while (first !== undefined) {
+      const length = first.end - first.start;
+      const sent = sendFrom(this.#fd, first.slab, first.start, length);
       if (sent < 0) {
-        if (sent === -EAGAIN) break;
-        this.#fail(sent);
-        return true;
+        if (sent !== -EAGAIN) this.#fail(sent);
+        break;
       }
       this.#waitingBytes -= sent;
-      waiting.start += sent;
+      first.start += sent;
       if (sent < length) break;
-      this.#pool.release(waiting.slab);
-      done++;
+      this.#pool.release(first.slab);
+      this.#waiting.shift();
+      first = this.#waiting[0];
     }
-    if (done > 0) this.#waiting.splice(0, done);
     return this.#waitingBytes === 0;
   }
 

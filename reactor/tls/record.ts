@@ -46,7 +46,6 @@ const ciphers = new Map<string, number>();
 const scratch = allocateSlab(KEY_LENGTH_MAX);
 /** Where EVP writes how many bytes it has written; the record says the same. */
 const written = allocateSlab(8);
-const writtenAt = addressOf(written, 0, 4);
 
 /**
  * The protection of one direction (RFC 8446 section 5): traffic secret, nonce, sequence number, and an EVP
@@ -128,6 +127,7 @@ export class RecordKeys {
     this.#nextNonce();
     const body = target + HEADER_LENGTH;
     const context = this.#context;
+    const writtenAt = addressOf(written, 0, 4);
     const done =
       EVP_CipherUpdate(context, 0, writtenAt, target, HEADER_LENGTH) === 1 &&
       EVP_CipherUpdate(context, body, writtenAt, source, inner) === 1 &&
@@ -150,6 +150,7 @@ export class RecordKeys {
     const target = addressOf(to, toAt, inner);
     this.#nextNonce();
     const context = this.#context;
+    const writtenAt = addressOf(written, 0, 4);
     const genuine =
       EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_SET_TAG, TAG_LENGTH, body + inner) === 1 &&
       EVP_CipherUpdate(context, 0, writtenAt, header, HEADER_LENGTH) === 1 &&

@@ -109,7 +109,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
 
   /**
    * The client's side of `fd`, whose connect() is in progress or done. The handshake must be over
-   * `deadlineMs` milliseconds from now. The context must stay until then.
+   * `deadlineMs` milliseconds from now.
    */
   static connect(
     loop: Loop,
@@ -280,6 +280,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
   }
 
   #begin(context: TlsContext, deadlineMs: number): void {
+    context.retain();
     this.#context = context;
     // `loop.nowMs` is as old as the loop's last turn, and this may be a call from Node's side.
     this.#loop.timers.schedule(this, performance.now() + deadlineMs);
@@ -398,9 +399,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
       this.#refuse('TLS_PEER_REFUSED', refusal);
       return;
     }
-    handshake.free();
-    this.#handshake = undefined;
-    this.#context = undefined;
+    this.#endHandshake();
     this.#outbox.held = this.#frozen;
     this.#outbox.flush();
     this.#afterSend();
@@ -594,12 +593,17 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     this.#loop.timers.cancel(this);
     closeSocket(this.fd);
     this.#outbox.clear();
-    this.#handshake?.free();
+    this.#endHandshake();
     this.#incoming?.keys.free();
     this.#outgoing?.keys.free();
-    this.#handshake = undefined;
     this.#incoming = undefined;
     this.#outgoing = undefined;
+  }
+
+  #endHandshake(): void {
+    this.#handshake?.free();
+    this.#handshake = undefined;
+    this.#context?.release();
     this.#context = undefined;
   }
 
