@@ -1,8 +1,11 @@
 import { after, before } from 'mocha';
 
+import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from '#linux/libc.ts';
-import type { Loop } from '#reactor/loop.ts';
+import { acceptTcp, connectTcp, listenTcp, localAddress } from '#linux/socket.ts';
+import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { allocateSlab, type Slab } from '#reactor/memory.ts';
+import { closeSocket } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { allocateTlsBuffers, type TlsBuffers } from '#reactor/tls/buffers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
@@ -40,6 +43,63 @@ export function connectedPair(): readonly [number, number] {
   const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
   if (socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer)) < 0) throw new Error('socketpair');
   return [pair[0] as number, pair[1] as number];
+}
+
+/** A listener of ours on a free port of 127.0.0.1 that hands every descriptor on, until it is closed. */
+export class Listener implements EventHandler {
+  readonly fd: number;
+  readonly port: number;
+  readonly #loop: Loop;
+  readonly #accepted: (fd: number) => void;
+
+  constructor(loop: Loop, accepted: (fd: number) => void) {
+    const address = parseSocketAddress('127.0.0.1:0') as SocketAddress;
+    const opened = listenTcp({ address, transparent: false, reusePort: false, backlog: 1_024 });
+    if (!('fd' in opened)) throw new Error(`listen: ${opened.call}`);
+    this.fd = opened.fd;
+    this.port = localAddress(this.fd)?.port ?? 0;
+    this.#loop = loop;
+    this.#accepted = accepted;
+    loop.add(this, READABLE);
+  }
+
+  onEvents(): void {
+    for (let fd = acceptTcp(this.fd); fd >= 0; fd = acceptTcp(this.fd)) this.#accepted(fd);
+  }
+
+  close(): void {
+    this.#loop.remove(this);
+    closeSocket(this.fd);
+  }
+}
+
+/** Begins to connect to a port of 127.0.0.1. */
+export function connectTo(port: number): number {
+  const opened = connectTcp({ to: parseSocketAddress(`127.0.0.1:${port}`) as SocketAddress });
+  if (!('fd' in opened)) throw new Error(`connect: ${opened.call}`);
+  return opened.fd;
+}
+
+/** A client of ours for a port of 127.0.0.1. */
+export function clientOf(bench: TlsBench, context: TlsContext, port: number): Recorder {
+  const client = new Recorder(bench);
+  const { loop, buffers } = bench;
+  client.socket = TlsSocket.connect(loop, buffers, context, connectTo(port), client, 10_000);
+  return client;
+}
+
+/** A server of ours: the next connection to its port, then it listens no more. */
+export function serveOne(
+  bench: TlsBench,
+  context: TlsContext,
+): { readonly port: number; readonly server: Recorder } {
+  const server = new Recorder(bench);
+  const { loop, buffers } = bench;
+  const listener = new Listener(loop, (fd) => {
+    server.socket = TlsSocket.accept(loop, buffers, context, fd, server, 10_000);
+    listener.close();
+  });
+  return { port: listener.port, server };
 }
 
 /** `bytes` in a slab with the spare byte that `write` wants. */
