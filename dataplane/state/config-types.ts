@@ -1,6 +1,6 @@
 import { type IpAddress, parseIp } from '#common/net/address.ts';
 import { type Cidr, parseCidr } from '#common/net/cidr.ts';
-import { formatIdentity, type Identity, parseIdentity } from '#common/tls/spiffe.ts';
+import { type Identity, parseIdentity } from '#common/tls/spiffe.ts';
 
 import type { ConfigFields, ConfigValue } from './config-value.ts';
 import { type NamespacedHost, parseNamespacedHost } from './names.ts';
@@ -10,13 +10,22 @@ import type { GatewayAddress, NetworkAddress, PortMap } from './workload.ts';
 // How the values that several kinds of entries share are written in a configuration text. Each
 // function reports what is wrong; what it returns then doesn't count.
 
+/** A DNS name in text form has at most 253 characters (RFC 1035 section 3.1), and no name in a cluster more. */
+const NAME_LENGTH_MAX = 253;
+
 /** A name that becomes part of a key or an identity: not empty, no slash, nothing unprintable. */
 export function readName(value: ConfigValue): string {
   const name = value.text();
-  if (/[^\x21-\x7e]|\//.test(name))
-    value.problem(`Want a name without spaces and "/", got "${name}"`);
   if (name === '') value.problem('Want a name, got an empty text');
+  if (/[^\x21-\x7e]|\//.test(name) || name.length > NAME_LENGTH_MAX) {
+    value.problem(`Want a name without spaces and "/", got ${value.describe()}`);
+  }
   return name;
+}
+
+/** A name that has a default: an empty text counts as not given. */
+export function readOptionalName(value: ConfigValue): string {
+  return value.isNothing() ? '' : readName(value);
 }
 
 /** A host name; compared in lower case everywhere. */
@@ -112,17 +121,6 @@ export function readList<T>(
     const result = read(item);
     return result === undefined ? [] : [result];
   });
-}
-
-/** Reports parts that make no identity. */
-export function checkIdentityParts(
-  value: ConfigValue,
-  parts: { trustDomain: string; namespace: string; serviceAccount: string },
-): void {
-  if (formatIdentity(parts) !== undefined) return;
-  value.problem(
-    `Trust domain "${parts.trustDomain}", namespace "${parts.namespace}" and service account "${parts.serviceAccount}" make no identity`,
-  );
 }
 
 /** Reads a text field that may be left out. */

@@ -32,8 +32,6 @@ const TOO_MANY_VALUES = 'Too many values: write the text smaller, without aliase
 /** One text being read: its problems so far, and how much of the budget is left. */
 export class ConfigText {
   readonly problems: ConfigProblem[] = [];
-  /** Offset and path of each problem: what follows from the first one there isn't worth a line. */
-  readonly #reported = new Set<string>();
   readonly #document: Document;
   readonly #lines: LineCounter;
   #valuesLeft = VALUES_MAX;
@@ -49,31 +47,24 @@ export class ConfigText {
   }
 
   report(offset: number, path: string, message: string): void {
-    const place = `${offset} ${path}`;
-    if (this.problems.length >= PROBLEMS_MAX || this.#reported.has(place)) return;
-    this.#reported.add(place);
+    if (this.problems.length >= PROBLEMS_MAX) return;
     const { line, col } = this.#lines.linePos(offset);
     this.problems.push({ line: Math.max(1, line), column: Math.max(1, col), path, message });
   }
 
-  /** The node behind an alias, and every other node itself. What can't be had is reported, and null. */
-  resolve(node: unknown, offset: number, path: string): unknown {
+  /** The node behind an alias, and every other node itself; or why it can't be had. */
+  resolve(node: unknown): { readonly node: unknown } | { readonly problem: string } {
     this.#valuesLeft -= 1;
-    if (this.#valuesLeft < 0) return this.#unresolved(offset, path, TOO_MANY_VALUES);
-    if (!isAlias(node)) return node;
-    this.#aliasesLeft -= 1;
-    if (this.#aliasesLeft < 0) return this.#unresolved(offset, path, TOO_MANY_VALUES);
+    if (isAlias(node)) this.#aliasesLeft -= 1;
+    if (this.#valuesLeft < 0 || this.#aliasesLeft < 0) return { problem: TOO_MANY_VALUES };
+    if (!isAlias(node)) return { node };
     const target = node.resolve(this.#document);
-    return target ?? this.#unresolved(offset, path, `No anchor "&${clipped(node.source)}" before`);
+    if (target !== undefined) return { node: target };
+    return { problem: `No anchor "&${clipped(node.source)}" before` };
   }
 
   lineOf(offset: number): number {
     return this.#lines.linePos(offset).line;
-  }
-
-  #unresolved(offset: number, path: string, message: string): null {
-    this.report(offset, path, message);
-    return null;
   }
 }
 
@@ -86,16 +77,26 @@ export class ConfigValue {
   readonly #text: ConfigText;
   readonly #node: unknown;
   readonly #offset: number;
+  #hasProblem = false;
 
   /** `offset`: where to point for a node that has no place of its own, such as a value that is missing. */
   constructor(text: ConfigText, node: unknown, path: string, offset: number) {
     this.#text = text;
     this.#offset = isNode(node) ? (node.range?.[0] ?? offset) : offset;
-    this.#node = text.resolve(node, this.#offset, path);
     this.path = path;
+    const resolved = text.resolve(node);
+    this.#node = 'problem' in resolved ? null : resolved.node;
+    if ('problem' in resolved) this.problem(resolved.problem);
   }
 
+  /** Reports what is wrong with this value. Only the first report counts: others follow from it. */
   problem(message: string): void {
+    if (!this.#hasProblem) this.alsoProblem(message);
+  }
+
+  /** Reports something that is wrong whatever else is. */
+  alsoProblem(message: string): void {
+    this.#hasProblem = true;
     this.#text.report(this.#offset, this.path, message);
   }
 
@@ -177,7 +178,7 @@ export class ConfigValue {
     if (this.#isUntagged() && isScalar(this.#node) && typeof this.#node.value === 'string') {
       return this.#node.value;
     }
-    if (this.tag() === undefined) this.problem(`Want a text in quotes, got ${this.describe()}`);
+    this.problem(`Want a text in quotes, got ${this.describe()}`);
     return '';
   }
 
@@ -192,7 +193,7 @@ export class ConfigValue {
     if (this.#isUntagged() && isScalar(this.#node) && typeof this.#node.value === 'boolean') {
       return this.#node.value;
     }
-    if (this.tag() === undefined) this.problem(`Want true or false, got ${this.describe()}`);
+    this.problem(`Want true or false, got ${this.describe()}`);
     return false;
   }
 
@@ -201,9 +202,7 @@ export class ConfigValue {
     if (typeof value === 'number' && Number.isInteger(value)) {
       if (value >= smallest && value <= largest) return value;
     }
-    if (this.tag() === undefined) {
-      this.problem(`Want a number from ${smallest} to ${largest}, got ${this.describe()}`);
-    }
+    this.problem(`Want a number from ${smallest} to ${largest}, got ${this.describe()}`);
     return smallest;
   }
 
@@ -211,7 +210,7 @@ export class ConfigValue {
     const text = this.text();
     const word = words.find((candidate) => candidate === text);
     if (word !== undefined) return word;
-    if (text !== '') this.problem(`Want ${listed(words)}, got "${clipped(text)}"${hint}`);
+    this.problem(`Want ${listed(words)}, got "${clipped(text)}"${hint}`);
     return words[0];
   }
 
@@ -264,7 +263,7 @@ export class ConfigFields {
   required<T>(name: string, fallback: T, read: (value: ConfigValue) => T): T {
     const value = this.#values.get(name);
     if (value !== undefined) return read(value);
-    this.#owner.problem(`Missing field "${name}"`);
+    if (this.#owner.isMapping()) this.#owner.alsoProblem(`Missing field "${name}"`);
     return fallback;
   }
 

@@ -1,12 +1,11 @@
 import {
-  checkIdentityParts,
   optionalText,
   readGateway,
-  readHostname,
   readIp,
   readList,
   readName,
   readNamespacedHost,
+  readOptionalName,
   readPort,
   readPorts,
 } from './config-types.ts';
@@ -48,16 +47,16 @@ const CAPACITY_MAX = 4_294_967_295;
 /** Reads a workload; what isn't given gets the defaults of {@link workloadOf}. */
 export function readWorkload(value: ConfigValue): Workload {
   const fields = value.fields(WORKLOAD_FIELDS);
-  const workload = workloadOf({
+  return workloadOf({
     uid: fields.required('uid', '' as WorkloadUid, readUid),
     name: fields.required('name', '', readName),
     namespace: fields.required('namespace', '', readName),
     ips: fields.optional('workloadIps', [], (ips) => readList(ips, readIp)),
-    hostname: fields.optional('hostname', '', readOptionalHostname),
+    hostname: fields.optional('hostname', '', readOptionalName).toLowerCase(),
     network: optionalText(fields, 'network'),
     protocol: fields.optional('protocol', 'TCP', (protocol) => protocol.oneOf(['TCP', 'HBONE'])),
-    trustDomain: optionalText(fields, 'trustDomain'),
-    serviceAccount: optionalText(fields, 'serviceAccount'),
+    trustDomain: fields.optional('trustDomain', '', readOptionalName),
+    serviceAccount: fields.optional('serviceAccount', '', readOptionalName),
     waypoint: fields.nullable('waypoint', readGateway),
     networkGateway: fields.nullable('networkGateway', readGateway),
     node: optionalText(fields, 'node'),
@@ -83,18 +82,12 @@ export function readWorkload(value: ConfigValue): Workload {
     capacity: fields.optional('capacity', 1, (capacity) => capacity.integer(0, CAPACITY_MAX)),
     services: fields.optional<Workload['services']>('services', new Map(), readServices),
   });
-  checkIdentityParts(value, workload);
-  return workload;
 }
 
 function readUid(value: ConfigValue): WorkloadUid {
   const uid = value.text();
   if (uid === '') value.problem('Want a uid, got an empty text');
   return uid as WorkloadUid;
-}
-
-function readOptionalHostname(value: ConfigValue): string {
-  return value.isNothing() ? '' : readHostname(value);
 }
 
 function readPolicyKey(value: ConfigValue): PolicyKey | undefined {

@@ -40,7 +40,7 @@ export function parseLocalConfig(text: string, fileName: string): LocalConfig {
   const lines = new LineCounter();
   const document = parseYaml(text, lines);
   if (document === undefined) {
-    return refused(fileName, [atStart('Lists and mappings are nested too deeply')]);
+    return refused(fileName, [atStart(NESTED_TOO_DEEPLY)]);
   }
   const config = new ConfigText(document, lines);
   for (const problem of [...document.errors, ...document.warnings]) {
@@ -116,7 +116,7 @@ function checkPolicyNames(
   const known = new Set(policies.map(({ item }) => keyOfPolicy(item)));
   for (const { item, value } of workloads) {
     for (const key of item.authorizationPolicies) {
-      if (!known.has(key)) value.problem(`Policy "${key}" is not in "policies"`);
+      if (!known.has(key)) value.alsoProblem(`Policy "${key}" is not in "policies"`);
     }
   }
 }
@@ -140,6 +140,8 @@ function parseYaml(
   }
 }
 
+const NESTED_TOO_DEEPLY = 'Lists and mappings are nested too deeply';
+
 function taggedText(tag: string): ScalarTag {
   return { tag, resolve: (text) => text };
 }
@@ -152,6 +154,8 @@ const STRING_MATCH_TAGS = [
 
 function yamlProblem(error: YAMLError): string {
   if (error.code === 'MULTIPLE_DOCS') return 'Want one document, got another one after it';
+  // The parser reports some of its own exceptions as errors of the text.
+  if (error.message.startsWith('Maximum call stack')) return NESTED_TOO_DEEPLY;
   return `Not YAML: ${error.message.split('\n', 1)[0]}`;
 }
 

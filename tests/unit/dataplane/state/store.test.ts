@@ -151,6 +151,10 @@ function named(name: string, more: Partial<Service> = {}): Service {
   return service('web.example', '10.1.0.1', { name, namespace: name, ...more });
 }
 
+function block(name: string, text: string, more: Partial<Service> = {}): Service {
+  return named(name, { vips: [], cidrVips: [{ network: '', cidr: cidr(text) }], ...more });
+}
+
 describe('MeshStore services by virtual address', () => {
   const address = ip('10.1.0.1');
 
@@ -185,10 +189,6 @@ describe('MeshStore services by virtual address', () => {
     const services = [named('a', { visibility: 'Namespace', canonical: true }), named('b')];
     expect(found(services, 'c')).to.equal('b');
   });
-
-  function block(name: string, text: string, more: Partial<Service> = {}): Service {
-    return named(name, { vips: [], cidrVips: [{ network: '', cidr: cidr(text) }], ...more });
-  }
 
   it('finds a service by a block of addresses, in its network and family only', () => {
     const store = storeOf({ services: [block('a', '10.1.0.0/16')] });
