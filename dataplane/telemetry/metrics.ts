@@ -1,7 +1,9 @@
 import type { Reporter, ResponseFlag, TrafficLabelValues } from './connection-labels.ts';
 import {
   coarseLabels,
+  isFailure,
   LOCALITY_LABELS,
+  namedLabels,
   TRAFFIC_LABELS,
   withResponseFlag,
 } from './connection-labels.ts';
@@ -23,6 +25,17 @@ export type SeriesRow = readonly [string, number, number, number, number, number
 /** Plain data; sent between threads and to a successor process. */
 export interface TrafficCounts {
   readonly rows: readonly SeriesRow[];
+  /** How often labels had to be made coarse. */
+  readonly overflowed: number;
+}
+
+/** One series as the exposition wants it. */
+export interface TrafficEntry {
+  /** The same object each time. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Counts nothing but failures. */
+  readonly isFailure: boolean;
+  readonly series: Readonly<Series>;
 }
 
 // A series costs about 1.5 KB here and 4 KB in the exposition's five families: 10,000 of them are
@@ -42,14 +55,18 @@ const SEPARATOR = '\u0000';
 export class TrafficMetrics {
   /** Accepted sockets that are open now, denied ones too. Not part of {@link TrafficMetrics.export}. */
   readonly socketsOpen: Record<Reporter, number> = { source: 0, destination: 0 };
-  /** How often labels had to be made coarse. */
-  overflowed = 0;
   readonly #seriesMax: number;
   readonly #series = new Map<string, Tracked>();
-  readonly #coarse = new Map<string, Tracked>();
+  #overflowed = 0;
+  #overflowedTaken = 0;
 
   constructor(seriesMax: number = SERIES_MAX) {
     this.#seriesMax = seriesMax;
+  }
+
+  /** How often labels had to be made coarse, because there were too many different ones. */
+  get overflowed(): number {
+    return this.#overflowed;
   }
 
   /** The counters for these labels; the same object for the same labels. */
@@ -64,18 +81,21 @@ export class TrafficMetrics {
 
   /** Everything counted so far. */
   export(): TrafficCounts {
-    return { rows: this.#tracked().map((each) => row(each.key, each, ZERO)) };
+    const rows = this.#series.values().map((each) => row(each, ZERO));
+    return { rows: [...rows], overflowed: this.#overflowed };
   }
 
   /** What was counted since the last call; the sum of all answers is what {@link export} gives. */
   takeChanges(): TrafficCounts {
     const rows: SeriesRow[] = [];
-    for (const each of this.#tracked()) {
-      if (!changed(each)) continue;
-      rows.push(row(each.key, each, each.taken));
+    for (const each of this.#series.values()) {
+      if (!isChanged(each)) continue;
+      rows.push(row(each, each.taken));
       each.taken = copyOf(each);
     }
-    return { rows };
+    const overflowed = this.#overflowed - this.#overflowedTaken;
+    this.#overflowedTaken = this.#overflowed;
+    return { rows, overflowed };
   }
 
   /**
@@ -92,25 +112,28 @@ export class TrafficMetrics {
       }
       add(this.#find(key, labels), numbers);
     }
+    if (isCount(counts.overflowed)) this.#overflowed += counts.overflowed;
     return leftOut;
   }
 
-  /** All series with their labels, for the exposition. */
-  entries(): ReadonlyArray<readonly [TrafficLabelValues, Series]> {
-    return this.#tracked().map((each) => [each.key.split(SEPARATOR), each]);
+  /** All series, for the exposition. */
+  entries(): readonly TrafficEntry[] {
+    return Array.from(this.#series.values(), entryOf);
   }
 
   #find(key: string, labels: TrafficLabelValues): Series {
-    const known = this.#series.get(key) ?? this.#coarse.get(key);
+    const known = this.#series.get(key);
     if (known !== undefined) return known;
-    if (this.#series.size < this.#seriesMax) return start(this.#series, key);
-    this.overflowed++;
+    if (this.#series.size < this.#seriesMax) return this.#start(key);
+    this.#overflowed++;
     const coarseKey = coarseLabels(labels).join(SEPARATOR);
-    return this.#coarse.get(coarseKey) ?? start(this.#coarse, coarseKey);
+    return this.#series.get(coarseKey) ?? this.#start(coarseKey);
   }
 
-  #tracked(): Tracked[] {
-    return [...this.#series.values(), ...this.#coarse.values()];
+  #start(key: string): Series {
+    const series = { ...ZERO, key, taken: ZERO, entry: undefined };
+    this.#series.set(key, series);
+    return series;
   }
 }
 
@@ -118,6 +141,8 @@ interface Tracked extends Series {
   readonly key: string;
   /** The numbers at the last {@link TrafficMetrics.takeChanges}. */
   taken: Series;
+  /** Made when somebody looks, then kept. */
+  entry: TrafficEntry | undefined;
 }
 
 const ZERO: Series = { opened: 0, closed: 0, failed: 0, sentBytes: 0, receivedBytes: 0 };
@@ -126,10 +151,16 @@ const LABEL_COUNTS: ReadonlySet<number> = new Set([
   TRAFFIC_LABELS.length + LOCALITY_LABELS.length,
 ]);
 
-function start(into: Map<string, Tracked>, key: string): Series {
-  const series = { ...ZERO, key, taken: ZERO };
-  into.set(key, series);
-  return series;
+function entryOf(tracked: Tracked): TrafficEntry {
+  if (tracked.entry === undefined) {
+    const values = tracked.key.split(SEPARATOR);
+    tracked.entry = {
+      labels: namedLabels(values),
+      isFailure: isFailure(values),
+      series: tracked,
+    };
+  }
+  return tracked.entry;
 }
 
 function copyOf(series: Series): Series {
@@ -137,7 +168,8 @@ function copyOf(series: Series): Series {
   return { opened, closed, failed, sentBytes, receivedBytes };
 }
 
-function changed({ taken, ...now }: Tracked): boolean {
+function isChanged(now: Tracked): boolean {
+  const { taken } = now;
   return (
     now.opened !== taken.opened ||
     now.closed !== taken.closed ||
@@ -147,9 +179,9 @@ function changed({ taken, ...now }: Tracked): boolean {
   );
 }
 
-function row(key: string, now: Series, before: Series): SeriesRow {
+function row(now: Tracked, before: Series): SeriesRow {
   return [
-    key,
+    now.key,
     now.opened - before.opened,
     now.closed - before.closed,
     now.failed - before.failed,

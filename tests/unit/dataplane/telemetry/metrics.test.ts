@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import type { TrafficLabelValues } from '#dataplane/telemetry/connection-labels.ts';
-import { connectionLabels, namedLabels } from '#dataplane/telemetry/connection-labels.ts';
+import { connectionLabels } from '#dataplane/telemetry/connection-labels.ts';
 import type { Series, TrafficCounts } from '#dataplane/telemetry/metrics.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 
@@ -14,11 +14,11 @@ function labelsTo(workloadName: string): TrafficLabelValues {
   });
 }
 
-function totals(metrics: TrafficMetrics): Record<string, Omit<Series, never>> {
+function totals(metrics: TrafficMetrics): Record<string, Series> {
   const found: Record<string, Series> = {};
-  for (const [labels, series] of metrics.entries()) {
+  for (const { labels, series } of metrics.entries()) {
     const { opened, closed, failed, sentBytes, receivedBytes } = series;
-    const { destination_workload: name, response_flags: flag } = namedLabels(labels);
+    const { destination_workload: name, response_flags: flag } = labels;
     found[`${name} ${flag}`] = { opened, closed, failed, sentBytes, receivedBytes };
   }
   return found;
@@ -84,6 +84,25 @@ describe('TrafficMetrics', () => {
     expect(totals(metrics)['w0 -']?.opened).to.equal(2);
   });
 
+  it('adds coarse counts of others to its own coarse ones', () => {
+    const worker = new TrafficMetrics(0);
+    worker.series(labelsTo('a')).opened++;
+    const control = new TrafficMetrics(1);
+    control.absorb(sent(worker.takeChanges()));
+    control.series(labelsTo('b')).opened++;
+    expect(control.overflowed).to.equal(2);
+    expect(worker.takeChanges().overflowed).to.equal(0);
+    expect(control.entries()).to.have.length(1);
+    expect(totals(control)['unknown -']?.opened).to.equal(2);
+  });
+
+  it('entries() gives the same label object each time', () => {
+    const metrics = new TrafficMetrics();
+    metrics.fail(labelsTo('a'), 'CONNECT');
+    expect(metrics.entries()[0]?.labels).to.equal(metrics.entries()[0]?.labels);
+    expect(metrics.entries()[0]).to.have.property('isFailure', true);
+  });
+
   it('leaves out rows that are not ours and says how many', () => {
     const metrics = new TrafficMetrics();
     const key = labelsTo('a').join('\u0000');
@@ -93,7 +112,7 @@ describe('TrafficMetrics', () => {
       [key, Number.NaN, 0, 0, 0, 0],
       [key, 1, 0, 0, 0, 0],
     ] as const;
-    expect(metrics.absorb({ rows })).to.equal(3);
+    expect(metrics.absorb({ rows, overflowed: 0 })).to.equal(3);
     expect(totals(metrics)['a -']?.opened).to.equal(1);
   });
 });

@@ -1,0 +1,71 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+import type { MetricFamily } from '#common/metrics/registry.ts';
+import { expositionFormat, MetricsRegistry, single } from '#common/metrics/registry.ts';
+
+const opened: MetricFamily = {
+  kind: 'counter',
+  name: 'doors_opened_total',
+  help: 'Doors opened',
+  read: async () => [
+    { labels: { room: 'hall', note: 'a "b"\\\n' }, value: 3 },
+    { labels: { room: 'attic' }, value: 0 },
+  ],
+};
+
+describe('MetricsRegistry', () => {
+  it('writes the Prometheus format', async () => {
+    const registry = new MetricsRegistry([opened, single('gauge', 'rooms', 'Rooms', () => 2)]);
+    expect(await registry.render('prometheus')).to.equal(
+      [
+        '# HELP doors_opened_total Doors opened',
+        '# TYPE doors_opened_total counter',
+        String.raw`doors_opened_total{room="hall",note="a \"b\"\\\n"} 3`,
+        'doors_opened_total{room="attic"} 0',
+        '',
+        '# HELP rooms Rooms',
+        '# TYPE rooms gauge',
+        'rooms 2',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('writes OpenMetrics, in either order of asking', async () => {
+    const registry = new MetricsRegistry([opened]);
+    const before = await registry.render('prometheus');
+    expect(await registry.render('openmetrics')).to.equal(
+      [
+        '# HELP doors_opened Doors opened',
+        '# TYPE doors_opened counter',
+        String.raw`doors_opened_total{room="hall",note="a \"b\"\\\n"} 3`,
+        'doors_opened_total{room="attic"} 0',
+        '# EOF',
+        '',
+      ].join('\n'),
+    );
+    expect(await registry.render('prometheus')).to.equal(before);
+  });
+
+  it('asks for the numbers each time', async () => {
+    let rooms = 1;
+    const registry = new MetricsRegistry([single('gauge', 'rooms', 'Rooms', () => rooms)]);
+    expect(await registry.render('prometheus')).to.contain('\nrooms 1\n');
+    rooms = 2;
+    expect(await registry.render('prometheus')).to.contain('\nrooms 2\n');
+  });
+
+  it('refuses two families of one name', () => {
+    expect(() => new MetricsRegistry([opened, { ...opened }])).to.throw('doors_opened_total');
+  });
+});
+
+describe('expositionFormat()', () => {
+  it('chooses OpenMetrics when the reader names it', () => {
+    const prometheus =
+      'application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4,*/*;q=0.1';
+    expect(expositionFormat(prometheus)).to.equal('openmetrics');
+    expect(expositionFormat('*/*')).to.equal('prometheus');
+    expect(expositionFormat(undefined)).to.equal('prometheus');
+  });
+});
