@@ -52,6 +52,8 @@ const EVENTS_PER_TURN = 512;
 /** `struct epoll_event` is packed on x86-64 only. */
 const EVENT_SIZE = process.arch === 'x64' ? 12 : 16;
 const EVENT_DATA = process.arch === 'x64' ? 4 : 8;
+/** How often the end of a turn may ask for more work before it is left to the next turn. */
+const TURN_END_PASSES = 8;
 /** An upper bound of one wait, so that a lost wake-up could cost no more than this. */
 const WAIT_MS_MAX = 1_000;
 
@@ -77,6 +79,8 @@ export class Loop {
   readonly timers: TimerWheel;
   /** Milliseconds on the scale of `performance.now()`, sampled once a turn. */
   nowMs: number;
+  /** Times that the loop has waited for events since the start. */
+  turns = 0;
   /** Handlers and timers that threw since the start. */
   faults = 0;
   /** Told of everything that a handler, a timer or the end of a turn throws. */
@@ -87,12 +91,13 @@ export class Loop {
   readonly #event = allocateSlab(16);
   readonly #kickByte = allocateSlab(1);
   readonly #registrations: (Registration | undefined)[] = [];
-  readonly #turnEnd = new Set<TurnEnd>();
+  #turnEnd = new Set<TurnEnd>();
+  #turnEndSpare = new Set<TurnEnd>();
   readonly #uvLoop: bigint;
   readonly #uvFd: number;
   #generation = 0;
   #returnToNode = false;
-  #running = false;
+  #state: 'new' | 'running' | 'stopped' = 'new';
   #kickFd = -1;
   #kicked: Socket | undefined;
 
@@ -110,11 +115,12 @@ export class Loop {
   /** Watches `handler.fd`, level-triggered. */
   add(handler: EventHandler, interest: number): void {
     const { fd } = handler;
-    invariant(this.#registrations[fd] === undefined, `descriptor ${fd} is in the loop already`);
+    if (this.#registrations[fd] !== undefined) {
+      throw new Error(`Descriptor ${fd} is in the loop already: remove it before it is closed`);
+    }
     this.#generation = (this.#generation + 1) >>> 0;
-    const registration = { handler, generation: this.#generation, interest };
-    this.#registrations[fd] = registration;
-    this.#control(EPOLL_CTL_ADD, fd, interest, registration.generation);
+    this.#control(EPOLL_CTL_ADD, fd, interest, this.#generation);
+    this.#registrations[fd] = { handler, generation: this.#generation, interest };
   }
 
   /** Changes what is watched for; no system call when nothing changes. */
@@ -122,8 +128,8 @@ export class Loop {
     const registration = this.#registrations[handler.fd];
     if (registration === undefined || registration.handler !== handler) return;
     if (registration.interest === interest) return;
-    registration.interest = interest;
     this.#control(EPOLL_CTL_MOD, handler.fd, interest, registration.generation);
+    registration.interest = interest;
   }
 
   /** What is watched for; 0 also when the handler is not in the loop. */
@@ -141,6 +147,7 @@ export class Loop {
     const registration = this.#registrations[handler.fd];
     if (registration === undefined || registration.handler !== handler) return;
     this.#registrations[handler.fd] = undefined;
+    if (this.#state === 'stopped') return;
     epollCtlAt(this.#epoll, EPOLL_CTL_DEL, handler.fd, this.#event.address);
   }
 
@@ -159,8 +166,8 @@ export class Loop {
 
   /** Begins to serve, and returns: the loop runs in turns of Node's own. */
   start(): void {
-    invariant(!this.#running, 'a loop starts once');
-    this.#running = true;
+    invariant(this.#state === 'new', 'a loop starts once');
+    this.#state = 'running';
     const pair = new Int32Array(2);
     const made = socketpair(
       AF_UNIX,
@@ -186,13 +193,25 @@ export class Loop {
     this.#kick();
   }
 
-  /** Ends serving; what is in the loop stays open. */
+  /** Ends serving, for good; what is in the loop stays open. From a handler: no other handler is called. */
   stop(): void {
-    if (!this.#running) return;
-    this.#running = false;
+    if (this.#state === 'stopped') return;
+    this.#state = 'stopped';
     this.#kicked?.destroy();
-    close(this.#kickFd);
+    if (this.#kickFd >= 0) close(this.#kickFd);
     close(this.#epoll);
+  }
+
+  /**
+   * Ends serving and closes every descriptor in the loop. For a thread that ends: descriptors belong to the
+   * process, and a listener that nobody serves any more would go on taking connections.
+   */
+  closeAll(): void {
+    this.stop();
+    for (const registration of this.#registrations) {
+      if (registration !== undefined) close(registration.handler.fd);
+    }
+    this.#registrations.length = 0;
   }
 
   #kick(): void {
@@ -201,7 +220,7 @@ export class Loop {
 
   /** Turns, until Node's loop has something to do. */
   #run(): void {
-    while (this.#running) {
+    while (this.#state === 'running') {
       this.#endTurn();
       uvUpdateTime(this.#uvLoop);
       const nodeWaitMs = uvBackendTimeout(this.#uvLoop);
@@ -209,18 +228,24 @@ export class Loop {
       const count = epollWaitAt(this.#epoll, this.#events.address, EVENTS_PER_TURN, waitMs);
       if (count < 0) invariant(errno() === EINTR, `epoll_wait: ${errnoName(errno())}`);
       this.nowMs = performance.now();
+      this.turns++;
       let nodeIsDue = nodeWaitMs === 0 || (count <= 0 && nodeWaitMs > 0 && nodeWaitMs <= waitMs);
-      for (let index = 0; index < count; index++) {
+      for (let index = 0; index < count && this.#isRunning(); index++) {
         if (!this.#dispatch(index * EVENT_SIZE)) nodeIsDue = true;
       }
-      this.timers.advance(this.nowMs, this.#timerFault);
-      this.#endTurn();
+      if (this.#isRunning()) this.timers.advance(this.nowMs, this.#timerFault);
+      if (this.#isRunning()) this.#endTurn();
       if (nodeIsDue || this.#returnToNode || count < 0) {
         this.#returnToNode = false;
-        if (this.#running) this.#kick();
+        if (this.#isRunning()) this.#kick();
         return;
       }
     }
+  }
+
+  /** A handler, a timer or a task may have stopped the loop. */
+  #isRunning(): boolean {
+    return this.#state === 'running';
   }
 
   /** Serves one event; false when it is Node's loop that is ready. */
@@ -241,14 +266,19 @@ export class Loop {
   }
 
   #endTurn(): void {
-    // A task may ask for another one: a Set visits what is added while it is walked.
-    for (const task of this.#turnEnd) {
-      this.#turnEnd.delete(task);
-      try {
-        task.onTurnEnd();
-      } catch (error) {
-        this.#fault(error);
+    // A task may ask for another one, or for itself again. Tasks that never come to an end get the next turn.
+    for (let pass = 0; this.#turnEnd.size > 0 && pass < TURN_END_PASSES; pass++) {
+      const tasks = this.#turnEnd;
+      this.#turnEnd = this.#turnEndSpare;
+      this.#turnEndSpare = tasks;
+      for (const task of tasks) {
+        try {
+          task.onTurnEnd();
+        } catch (error) {
+          this.#fault(error);
+        }
       }
+      tasks.clear();
     }
   }
 
@@ -272,6 +302,8 @@ export class Loop {
   }
 
   #waitMs(nodeWaitMs: number): number {
+    // Asked for between two turns: by a task of the turn's end, or from Node's own loop.
+    if (this.#returnToNode || this.#turnEnd.size > 0) return 0;
     let waitMs = nodeWaitMs < 0 ? WAIT_MS_MAX : Math.min(nodeWaitMs, WAIT_MS_MAX);
     const dueMs = this.timers.nextDueMs();
     if (dueMs !== undefined) {
@@ -281,11 +313,12 @@ export class Loop {
   }
 
   #control(operation: number, fd: number, interest: number, generation: number): void {
+    invariant(this.#state !== 'stopped', 'a stopped loop watches nothing');
     const { bytes, address } = this.#event;
     bytes.writeUInt32LE(interest >>> 0, 0);
     bytes.writeInt32LE(fd, EVENT_DATA);
     bytes.writeUInt32LE(generation, EVENT_DATA + 4);
-    const result = epollCtlAt(this.#epoll, operation, fd, address);
-    invariant(result === 0, `epoll_ctl ${operation} of descriptor ${fd}: ${errnoName(errno())}`);
+    if (epollCtlAt(this.#epoll, operation, fd, address) === 0) return;
+    throw new Error(`epoll_ctl ${operation} of descriptor ${fd}: ${errnoName(errno())}`);
   }
 }

@@ -74,6 +74,8 @@ export class SlabPool {
 
   release(slab: Slab): void {
     invariant(slab.size === this.slabSize, 'a slab goes back to the pool that it came from');
+    // Given back twice it would have two owners, and one pod's bytes would reach another.
+    invariant(!this.#free.includes(slab), 'a slab is given back once');
     if (this.#free.length < this.#keepFreeMax) this.#free.push(slab);
   }
 }

@@ -19,7 +19,7 @@ const SHUT_WR = 1;
 
 // On, for zero seconds: struct linger { int onoff; int seconds; }.
 const lingerZero = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
-const intValue = new Uint8Array(4);
+const intValue = Buffer.alloc(4);
 const intLength = new Uint8Array(4);
 
 /**
@@ -27,6 +27,8 @@ const intLength = new Uint8Array(4);
  * (`-EAGAIN`: nothing there yet).
  */
 export function receiveInto(fd: number, slab: Slab, start: number, length: number): number {
+  // Reading nothing answers 0, which would be taken for the end of the stream.
+  if (length === 0) throw new RangeError('Cannot receive into no room');
   const received = recvAt(fd, addressOf(slab, start, length), length, 0);
   return received < 0 ? -errno() : received;
 }
@@ -50,7 +52,7 @@ export function closeSocket(fd: number): void {
 export function socketError(fd: number): number {
   intLength[0] = 4;
   if (getsockopt(fd, SOL_SOCKET, SO_ERROR, intValue, intLength) < 0) return -errno();
-  return -new DataView(intValue.buffer).getInt32(0, true);
+  return -intValue.readInt32LE(0);
 }
 
 /** Makes the following close send RST instead of FIN. */

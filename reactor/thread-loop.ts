@@ -5,7 +5,8 @@ import koffi from 'koffi';
 import { Loop } from './loop.ts';
 
 /**
- * The loop of the calling thread. Call it once per thread. A worker needs `node:ffi` to find its
+ * The loop of the calling thread. Call it once per thread. A worker that exits or fails closes what is in its
+ * loop; after `Worker.terminate()` nothing runs on it any more, and what it had open stays open. A worker needs `node:ffi` to find its
  * `uv_loop_t`; it is loaded only there, because the main thread's is the process's default loop.
  */
 export async function openThreadLoop(): Promise<Loop> {
@@ -14,5 +15,7 @@ export async function openThreadLoop(): Promise<Loop> {
     return new Loop(BigInt(defaultLoop()));
   }
   const { getCurrentEventLoop } = await import('node:ffi');
-  return new Loop(getCurrentEventLoop());
+  const loop = new Loop(getCurrentEventLoop());
+  process.once('exit', () => loop.closeAll());
+  return loop;
 }

@@ -22,7 +22,10 @@ export class TimerWheel {
   readonly #entries = new Map<Timer, Entry>();
   /** The last tick whose timers were called. */
   #tick: number;
-  /** Cached answer of {@link nextDueMs}; undefined when it must be searched. */
+  /**
+   * No timer is due before this tick; undefined when it must be searched. A cancelled timer does not move
+   * it: most timers are deadlines that are cancelled, and one early wake-up is cheaper than a search for each.
+   */
   #earliestTick: number | undefined;
 
   constructor(nowMs: number) {
@@ -35,10 +38,18 @@ export class TimerWheel {
 
   /** Calls `timer.onTimer` once, at `atMs` or up to 16 ms later. A timer that is already set is moved. */
   schedule(timer: Timer, atMs: number): void {
-    this.cancel(timer);
+    if (!Number.isFinite(atMs)) throw new RangeError(`Cannot set a timer for ${atMs} ms`);
     const dueTick = Math.max(Math.ceil(atMs / SLOT_MS), this.#tick + 1);
-    const entry: Entry = { timer, dueTick };
-    this.#entries.set(timer, entry);
+    let entry = this.#entries.get(timer);
+    if (entry === undefined) {
+      entry = { timer, dueTick };
+      this.#entries.set(timer, entry);
+    } else if (entry.dueTick === dueTick) {
+      return;
+    } else {
+      this.#slot(entry.dueTick).delete(timer);
+      entry.dueTick = dueTick;
+    }
     this.#slot(dueTick).set(timer, entry);
     if (this.#entries.size === 1) this.#earliestTick = dueTick;
     else if (this.#earliestTick !== undefined && dueTick < this.#earliestTick) {
@@ -51,12 +62,11 @@ export class TimerWheel {
     if (entry === undefined) return;
     this.#entries.delete(timer);
     this.#slot(entry.dueTick).delete(timer);
-    if (entry.dueTick === this.#earliestTick) this.#earliestTick = undefined;
   }
 
   /**
-   * Calls every timer that is due; timers set meanwhile wait for a later call. What a timer throws goes to
-   * `onFault`, so that the others still run.
+   * Calls every timer that is due, the earliest first; timers set meanwhile wait for a later call. What a timer
+   * throws goes to `onFault`, so that the others still run.
    */
   advance(nowMs: number, onFault: (timer: Timer, error: unknown) => void): void {
     const target = Math.floor(nowMs / SLOT_MS);
@@ -65,15 +75,22 @@ export class TimerWheel {
       this.#tick = target;
       return;
     }
-    const due: Timer[] = [];
+    const due: Entry[] = [];
     const slots = Math.min(target - this.#tick, SLOTS);
     for (let step = 1; step <= slots; step++) {
-      for (const entry of this.#slot(this.#tick + step).values()) {
-        if (entry.dueTick <= target) due.push(entry.timer);
+      const slot = this.#slot(this.#tick + step);
+      if (slot.size === 0) continue;
+      for (const entry of slot.values()) {
+        if (entry.dueTick <= target) due.push(entry);
       }
     }
+    // After more than a revolution the slots are no longer in the order of time.
+    if (slots === SLOTS) due.sort((one, other) => one.dueTick - other.dueTick);
     this.#tick = target;
-    for (const timer of due) {
+    if (this.#earliestTick !== undefined && this.#earliestTick <= target) {
+      this.#earliestTick = undefined;
+    }
+    for (const { timer } of due) {
       // An earlier timer of this call may have cancelled or moved this one.
       const entry = this.#entries.get(timer);
       if (entry === undefined || entry.dueTick > target) continue;
@@ -86,7 +103,7 @@ export class TimerWheel {
     }
   }
 
-  /** When `advance` has something to do next; undefined when no timer is set. */
+  /** No timer is due before this; undefined when none is set. After `advance` at this time it is later. */
   nextDueMs(): number | undefined {
     if (this.#entries.size === 0) return undefined;
     this.#earliestTick ??= this.#findEarliest();
@@ -97,7 +114,9 @@ export class TimerWheel {
     let earliest = Number.POSITIVE_INFINITY;
     for (let step = 1; step <= SLOTS; step++) {
       const tick = this.#tick + step;
-      for (const entry of this.#slot(tick).values()) {
+      const slot = this.#slot(tick);
+      if (slot.size === 0) continue;
+      for (const entry of slot.values()) {
         if (entry.dueTick < earliest) earliest = entry.dueTick;
       }
       // Nothing in a later slot of this revolution can come before a hit in this one.

@@ -1,0 +1,490 @@
+import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+
+import { expect } from 'chai';
+import { afterEach, beforeEach, describe, it } from 'mocha';
+
+import { close } from '#linux/libc.ts';
+import {
+  type EventHandler,
+  HUNG_UP,
+  type Loop,
+  PEER_FINISHED,
+  READABLE,
+  WRITABLE,
+} from '#reactor/loop.ts';
+import { allocateSlab } from '#reactor/memory.ts';
+import { receiveInto, sendFrom, shutdownWrite } from '#reactor/socket.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { openDescriptors } from '#tests/support/descriptors.ts';
+import { socketPair } from '#tests/support/socket-pair.ts';
+
+const slab = allocateSlab(1_024);
+
+/** A handler whose events a test looks at. Reads what there is, unless told what else to do. */
+class Recorder implements EventHandler {
+  readonly fd: number;
+  readonly events: number[] = [];
+  readonly #then: ((events: number) => void) | undefined;
+
+  constructor(fd: number, then?: (events: number) => void) {
+    this.fd = fd;
+    this.#then = then;
+  }
+
+  onEvents(events: number): void {
+    this.events.push(events);
+    if (this.#then === undefined) receiveInto(this.fd, slab, 0, slab.size);
+    else this.#then(events);
+  }
+}
+
+const say = (fd: number): number => sendFrom(fd, slab, 0, 1);
+
+function bad(): never {
+  throw new Error('a bug');
+}
+
+async function ask(worker: Worker, message: string): Promise<{ message: string; turns: number }> {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
+  worker.postMessage(message);
+  const [answer] = (await once(worker, 'message')) as [{ message: string; turns: number }];
+  return answer;
+}
+
+describe('Loop', () => {
+  let loop: Loop;
+  let open: number[];
+  let before: ReadonlyMap<number, string>;
+
+  beforeEach(async () => {
+    before = openDescriptors();
+    open = [];
+    loop = await openThreadLoop();
+  });
+
+  afterEach(() => {
+    loop.stop();
+    for (const fd of open) close(fd);
+    const leaked = [...openDescriptors()].filter(([fd, target]) => before.get(fd) !== target);
+    expect(leaked, 'descriptors left open').to.deep.equal([]);
+  });
+
+  function pair(): [number, number] {
+    const made = socketPair();
+    open.push(...made);
+    return made;
+  }
+
+  function shut(fd: number): void {
+    close(fd);
+    open.splice(open.indexOf(fd), 1);
+  }
+
+  function startWorker(): [Worker, number] {
+    const [one, other] = pair();
+    // From now on it is the worker's, which closes it.
+    open.splice(open.indexOf(other), 1);
+    const url = new URL('./support/loop-worker.ts', import.meta.url);
+    return [new Worker(url, { workerData: { fd: other } }), one];
+  }
+
+  /** Resolves when `fd` has got an event, in Node's own loop. */
+  function eventOf(fd: number): Promise<number> {
+    return new Promise((resolve) => {
+      const recorder = new Recorder(fd, (events) => {
+        loop.remove(recorder);
+        loop.returnToNode();
+        resolve(events);
+      });
+      loop.add(recorder, READABLE);
+    });
+  }
+
+  describe('events', () => {
+    it('come to the handler of the descriptor, with what has happened', async () => {
+      loop.start();
+      const [one, other] = pair();
+      say(other);
+      expect(await eventOf(one)).to.equal(READABLE);
+      receiveInto(one, slab, 0, 1);
+      shut(other);
+      expect((await eventOf(one)) & (READABLE | HUNG_UP)).to.equal(READABLE | HUNG_UP);
+    });
+
+    it('are level-triggered: come again until the bytes are read', async () => {
+      loop.start();
+      const [one, other] = pair();
+      say(other);
+      expect(await eventOf(one)).to.equal(READABLE);
+      expect(await eventOf(one)).to.equal(READABLE);
+    });
+
+    it('follow the interest', async () => {
+      loop.start();
+      const [one, other] = pair();
+      const handler = new Recorder(one, () => loop.setInterest(handler, 0));
+      loop.add(handler, WRITABLE);
+      expect(loop.interestOf(handler)).to.equal(WRITABLE);
+      await delay(30);
+      expect(handler.events).to.deep.equal([WRITABLE]);
+      expect(loop.interestOf(handler)).to.equal(0);
+      say(other);
+      shutdownWrite(other);
+      await delay(30);
+      expect(handler.events, 'nothing without interest').to.have.length(1);
+      loop.setInterest(handler, READABLE | PEER_FINISHED);
+      await delay(30);
+      expect(handler.events.slice(1)).to.deep.equal([READABLE | PEER_FINISHED]);
+      loop.remove(handler);
+      expect(loop.has(handler)).to.equal(false);
+    });
+
+    it('of a turn are not given to a new user of a descriptor that was closed in it', async () => {
+      const [first, firstPeer] = pair();
+      const [second, secondPeer] = pair();
+      const reused: Recorder[] = [];
+      // Whichever comes first closes the other, and its number is taken at once.
+      const closing = (mine: () => Recorder, other: () => Recorder) => () => {
+        if (reused.length > 0) return;
+        const victim = other();
+        loop.remove(victim);
+        loop.remove(mine());
+        shut(victim.fd);
+        const [next] = pair();
+        expect(next).to.equal(victim.fd);
+        const newcomer = new Recorder(next);
+        reused.push(newcomer);
+        loop.add(newcomer, READABLE);
+      };
+      const one: Recorder = new Recorder(
+        first,
+        closing(
+          () => one,
+          () => two,
+        ),
+      );
+      const two: Recorder = new Recorder(
+        second,
+        closing(
+          () => two,
+          () => one,
+        ),
+      );
+      loop.add(one, READABLE);
+      loop.add(two, READABLE);
+      say(firstPeer);
+      say(secondPeer);
+      loop.start();
+      await delay(30);
+      expect(one.events.length + two.events.length).to.equal(1);
+      expect(reused).to.have.length(1);
+      expect(reused[0]!.events).to.deep.equal([]);
+    });
+
+    it('do not come to a handler that another has removed in the same turn', async () => {
+      const [first, firstPeer] = pair();
+      const [second, secondPeer] = pair();
+      const one: Recorder = new Recorder(first, () => {
+        loop.remove(one);
+        loop.remove(two);
+      });
+      const two: Recorder = new Recorder(second, () => {
+        loop.remove(one);
+        loop.remove(two);
+      });
+      loop.add(one, READABLE);
+      loop.add(two, READABLE);
+      say(firstPeer);
+      say(secondPeer);
+      loop.start();
+      await delay(30);
+      expect(one.events.length + two.events.length).to.equal(1);
+    });
+
+    it('are refused for a descriptor that is in the loop already', () => {
+      const [one] = pair();
+      loop.add(new Recorder(one), READABLE);
+      expect(() => loop.add(new Recorder(one), READABLE)).to.throw(
+        `Descriptor ${one} is in the loop`,
+      );
+    });
+
+    it('leave no trace of a descriptor that can not be watched', () => {
+      expect(() => loop.add(new Recorder(9_999), READABLE)).to.throw('EBADF');
+      expect(loop.has(new Recorder(9_999))).to.equal(false);
+      expect(() => loop.add(new Recorder(9_999), READABLE)).to.throw('EBADF');
+    });
+  });
+
+  describe('a handler that throws', () => {
+    it('is told, once per throw, and the others are served', async () => {
+      const [one, onePeer] = pair();
+      const [two, twoPeer] = pair();
+      const faults: unknown[] = [];
+      const reported: unknown[] = [];
+      loop.onFault = (error) => reported.push(error);
+      const throwing: EventHandler = {
+        fd: one,
+        onEvents: bad,
+        onFault(error) {
+          faults.push(error);
+          loop.remove(throwing);
+        },
+      };
+      const good = new Recorder(two);
+      loop.add(throwing, READABLE);
+      loop.add(good, READABLE);
+      say(onePeer);
+      say(twoPeer);
+      loop.start();
+      await delay(30);
+      expect(faults.map(String)).to.deep.equal(['Error: a bug']);
+      expect(reported).to.deep.equal(faults);
+      expect(good.events).to.deep.equal([READABLE]);
+      expect(loop.faults).to.equal(1);
+    });
+
+    it('is removed when it has no onFault(), or when that throws too', async () => {
+      const [one, onePeer] = pair();
+      const [two, twoPeer] = pair();
+      const silent: EventHandler = { fd: one, onEvents: bad };
+      const twice: EventHandler = { fd: two, onEvents: bad, onFault: bad };
+      loop.add(silent, READABLE);
+      loop.add(twice, READABLE);
+      say(onePeer);
+      say(twoPeer);
+      loop.start();
+      await delay(30);
+      expect([loop.has(silent), loop.has(twice)]).to.deep.equal([false, false]);
+      expect(loop.faults).to.equal(3);
+    });
+  });
+
+  describe('timers', () => {
+    it('are called when they are due, with nothing else going on', async () => {
+      loop.start();
+      const startMs = performance.now();
+      const calledMs = await new Promise<number>((resolve) => {
+        const onTimer = (nowMs: number): void => {
+          resolve(nowMs);
+          loop.returnToNode();
+        };
+        loop.timers.schedule({ onTimer }, startMs + 50);
+      });
+      expect(calledMs - startMs).to.be.at.least(50);
+      expect(calledMs - startMs).to.be.below(500);
+    });
+
+    it('that throw are counted, and the loop goes on', async () => {
+      loop.start();
+      loop.timers.schedule({ onTimer: bad }, performance.now());
+      await delay(60);
+      expect(loop.faults).to.equal(1);
+    });
+  });
+
+  describe('the end of a turn', () => {
+    it('does a task once, however often it was asked for', async () => {
+      const [one, other] = pair();
+      let done = 0;
+      const task = { onTurnEnd: () => done++ };
+      const handler = new Recorder(one, () => {
+        receiveInto(one, slab, 0, slab.size);
+        loop.atTurnEnd(task);
+        loop.atTurnEnd(task);
+      });
+      loop.add(handler, READABLE);
+      loop.start();
+      say(other);
+      await delay(30);
+      expect(done).to.equal(1);
+      say(other);
+      await delay(30);
+      expect(done).to.equal(2);
+    });
+
+    it('does what a task asks for in the same turn', async () => {
+      const order: string[] = [];
+      const second = { onTurnEnd: () => order.push(`second in turn ${loop.turns}`) };
+      const first = {
+        onTurnEnd: () => {
+          order.push(`first in turn ${loop.turns}`);
+          loop.atTurnEnd(second);
+        },
+      };
+      loop.atTurnEnd(first);
+      loop.start();
+      await delay(20);
+      expect(order).to.deep.equal(['first in turn 0', 'second in turn 0']);
+    });
+
+    it('does not keep a task that asks for itself from giving way to others', async () => {
+      const [one, other] = pair();
+      let done = 0;
+      let forever = true;
+      const task = {
+        onTurnEnd: () => {
+          done++;
+          if (forever) loop.atTurnEnd(task);
+        },
+      };
+      loop.atTurnEnd(task);
+      loop.start();
+      say(other);
+      expect(await eventOf(one)).to.equal(READABLE);
+      forever = false;
+      expect(done).to.be.greaterThan(1);
+    });
+
+    it('does the other tasks when one throws', async () => {
+      let done = 0;
+      loop.atTurnEnd({ onTurnEnd: bad });
+      loop.atTurnEnd({ onTurnEnd: () => done++ });
+      loop.start();
+      await delay(20);
+      expect([done, loop.faults]).to.deep.equal([1, 1]);
+    });
+  });
+
+  describe("Node's own loop", () => {
+    it('runs promises that a handler settles at once after returnToNode()', async () => {
+      loop.start();
+      const [one, other] = pair();
+      const startMs = performance.now();
+      say(other);
+      await eventOf(one);
+      await Promise.resolve();
+      expect(performance.now() - startMs).to.be.below(200);
+    });
+
+    it('does not wait when it is asked for between two turns', async () => {
+      loop.start();
+      const startMs = performance.now();
+      await new Promise<void>((resolve) => {
+        // Runs at the start of the next turn, before the loop waits.
+        loop.atTurnEnd({
+          onTurnEnd: () => {
+            resolve();
+            loop.returnToNode();
+          },
+        });
+      });
+      expect(performance.now() - startMs).to.be.below(200);
+    });
+
+    it('has its timers, immediates, files and sockets served', async () => {
+      loop.start();
+      const startMs = performance.now();
+      await delay(20);
+      await new Promise((resolve) => setImmediate(resolve));
+      await stat('/proc/self/status');
+      const server = createServer((socket) => socket.end('hello'));
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const client = connect((server.address() as { port: number }).port, '127.0.0.1');
+      const [chunk] = (await once(client, 'data')) as [Buffer];
+      expect(chunk.toString()).to.equal('hello');
+      client.destroy();
+      server.close();
+      await once(server, 'close');
+      expect(performance.now() - startMs).to.be.below(900);
+    });
+
+    it('is not starved by descriptors that are always ready', async () => {
+      loop.start();
+      const [one] = pair();
+      const busy = new Recorder(one, () => undefined);
+      loop.add(busy, WRITABLE);
+      const startMs = performance.now();
+      await delay(20);
+      expect(performance.now() - startMs).to.be.below(200);
+      expect(busy.events.length).to.be.greaterThan(10);
+      loop.remove(busy);
+    });
+
+    it('is left alone while nothing happens: the loop does not spin', async () => {
+      loop.start();
+      const [one, other] = pair();
+      const idle = new Recorder(one);
+      loop.add(idle, READABLE);
+      await delay(20);
+      const turns = loop.turns;
+      await delay(300);
+      expect(loop.turns - turns).to.be.below(8);
+      shutdownWrite(other);
+      await delay(20);
+      loop.setInterest(idle, 0);
+      const turnsAfter = loop.turns;
+      await delay(300);
+      expect(loop.turns - turnsAfter, 'after a FIN, without interest').to.be.below(8);
+    });
+  });
+
+  describe('stop()', () => {
+    it('from a handler is the last thing that happens', async () => {
+      const handlers = Array.from({ length: 3 }, () => {
+        const [one, other] = pair();
+        say(other);
+        return new Recorder(one, () => loop.stop());
+      });
+      for (const handler of handlers) loop.add(handler, READABLE);
+      let ended = 0;
+      loop.atTurnEnd({ onTurnEnd: () => ended++ });
+      loop.start();
+      await delay(30);
+      expect(handlers.flatMap(({ events }) => events)).to.have.length(1);
+      expect(ended, 'only before the turn').to.equal(1);
+      for (const handler of handlers) loop.remove(handler);
+      expect(() => loop.add(new Recorder(handlers[0]!.fd), READABLE)).to.throw('stopped');
+    });
+  });
+
+  describe('in a worker', () => {
+    it('serves descriptors and messages, and does not spin', async () => {
+      loop.start();
+      const [worker, one] = startWorker();
+      expect((await ask(worker, 'first')).message).to.equal('first');
+      slab.bytes.write('!', 0);
+      say(one);
+      await eventOf(one);
+      expect(receiveInto(one, slab, 10, 10)).to.equal(1);
+      expect(slab.bytes[10]).to.equal('!'.charCodeAt(0));
+      const { turns } = await ask(worker, 'second');
+      await delay(300);
+      expect((await ask(worker, 'third')).turns - turns).to.be.below(10);
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
+      worker.postMessage('exit');
+      await once(worker, 'exit');
+    });
+
+    for (const end of ['exit', 'throw']) {
+      it(`closes what is in the loop when the worker ends by ${end}`, async () => {
+        const [worker, one] = startWorker();
+        await ask(worker, 'ready');
+        const ended = end === 'exit' ? once(worker, 'exit') : once(worker, 'error');
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
+        worker.postMessage(end);
+        await ended;
+        if (end === 'throw') await once(worker, 'exit');
+        expect(receiveInto(one, slab, 0, 10), 'the other end is closed').to.equal(0);
+      });
+    }
+
+    it('ends when the worker is terminated', async () => {
+      const [worker] = startWorker();
+      await ask(worker, 'ready');
+      const startMs = performance.now();
+      await worker.terminate();
+      expect(performance.now() - startMs).to.be.below(900);
+      // Nothing runs on the thread any more that could close what it had open.
+      loop.stop();
+      for (const [fd, target] of openDescriptors()) {
+        if (before.get(fd) !== target && !open.includes(fd)) close(fd);
+      }
+    });
+  });
+});
