@@ -17,7 +17,7 @@ import {
   selfCheckNetns,
 } from '#linux/netns.ts';
 import { listenTcp } from '#linux/socket.ts';
-import { expectNoLeak } from '#tests/support/descriptors.ts';
+import { expectNoLeak, openDescriptors } from '#tests/support/descriptors.ts';
 import { NetworkNamespace } from '#tests/support/network-namespace.ts';
 
 import type { Switched } from './support/switching-worker.ts';
@@ -108,14 +108,19 @@ describe('inNetns()', () => {
     using first = new NetworkNamespace('linux');
     using second = new NetworkNamespace('linux');
     const home = here();
+    const before = openDescriptors();
     const url = new URL('./support/switching-worker.ts', import.meta.url);
     const results = await Promise.all(
       [first, second].map(
         ({ name }) =>
           new Promise<Switched>((resolve, reject) => {
             const worker = new Worker(url, { workerData: { name, rounds: 300 } });
-            worker.once('message', resolve);
+            let switched: Switched;
+            worker.once('message', (message: Switched) => {
+              switched = message;
+            });
             worker.once('error', reject);
+            worker.once('exit', () => resolve(switched));
           }),
       ),
     );
@@ -125,6 +130,8 @@ describe('inNetns()', () => {
       expect(results[index]!.outside).to.deep.equal([home]);
       expect(results[index]!.failures).to.deep.equal([]);
     }
+    const leaked = [...openDescriptors()].filter(([fd, target]) => before.get(fd) !== target);
+    expect(leaked, 'descriptors that the threads left open').to.deep.equal([]);
     expect(here()).to.equal(home);
   });
 
