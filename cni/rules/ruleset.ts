@@ -112,7 +112,7 @@ export const proxyPorts = {
 
 /** SO_MARK of the proxy's own sockets, and the mark of the flows that they opened. */
 export const ownMark: Mark = { value: 0x539, mask: 0xfff };
-export const flowMark: Mark = { value: 0x111, mask: 0xfff };
+const flowMark: Mark = { value: 0x111, mask: 0xfff };
 
 const priority = { raw: -300, mangle: -150, destinationNat: -100 } as const;
 const loopback = { ip: '127.0.0.1', ip6: '::1' } as const;

@@ -28,6 +28,11 @@ describe('tools/setup.mjs', () => {
     expect(stdout).to.include('npm was called: ci');
   });
 
+  it('keeps packages from running install scripts', async () => {
+    lockfile('package-lock.json', { 'node_modules/chai': { version: '6.3.0' } });
+    expect((await setUp('check')).stdout).to.match(/npm was called: ci .*--ignore-scripts/);
+  });
+
   it('runs npm ci when a package is not the one of the lockfile', async () => {
     lockfile('package-lock.json', { 'node_modules/chai': { version: '6.3.0' } });
     lockfile('node_modules/.package-lock.json', { 'node_modules/chai': { version: '6.2.0' } });
