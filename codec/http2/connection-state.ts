@@ -5,6 +5,7 @@ import type { HeaderBlockState } from './header-block.ts';
 import type { HpackDecoderState } from './hpack-decoder.ts';
 import type { HpackEncoderState } from './hpack-encoder.ts';
 import type { Http2Options, Role } from './options.ts';
+import type { DataFrameState } from './receive-data.ts';
 import type { Settings } from './settings.ts';
 import type { Http2StreamState } from './stream-state.ts';
 
@@ -41,14 +42,4 @@ export interface Http2ConnectionState {
   readonly decoder: HpackDecoderState;
   readonly encoder: HpackEncoderState;
   readonly guards: GuardsState;
-}
-
-/** The DATA frame that is coming in. */
-export interface DataFrameState {
-  /** Whose it is; 0 when its bytes are dropped. */
-  readonly streamId: number;
-  /** Bytes of data, without padding, that have not come in yet. */
-  readonly left: number;
-  readonly endStream: boolean;
-  readonly padLengthMissing: boolean;
 }

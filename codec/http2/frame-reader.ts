@@ -13,6 +13,8 @@ export type Delivery = (typeof Delivery)[keyof typeof Delivery];
 
 /** Takes the frames that a {@link FrameReader} cuts out of the bytes. */
 export interface FrameSink {
+  /** Set to end the work at once: the rest of the input is not looked at. */
+  readonly finished: boolean;
   /** A frame begins: `reader` has its type, flags, streamId and length. */
   onFrameHeader(reader: FrameReader): Delivery;
   /** The next part of the payload; `reader.left` bytes follow. Never empty. */
@@ -47,8 +49,6 @@ export class FrameReader {
   length = 0;
   /** Payload bytes that have not come in yet. */
   left = 0;
-  /** Set to end the work at once: the rest of the input is not looked at. */
-  stopped = false;
   #prefaceLeft: number;
   #delivery: Delivery = Delivery.skip;
   #header: Buffer = NOTHING;
@@ -62,7 +62,7 @@ export class FrameReader {
 
   read(bytes: Buffer, start: number, end: number, sink: FrameSink): void {
     let at = this.#prefaceLeft > 0 ? this.#readPreface(bytes, start, end, sink) : start;
-    while (at < end && !this.stopped) {
+    while (at < end && !sink.finished) {
       if (this.left > 0) at = this.#readPayload(bytes, at, end, sink);
       else if (this.#headerLength === 0 && end - at >= FRAME_HEADER_LENGTH) {
         this.#beginFrame(bytes, at, sink);
@@ -137,7 +137,7 @@ export class FrameReader {
     this.streamId = readUint31(bytes, at + 5);
     this.left = this.length;
     this.#delivery = sink.onFrameHeader(this);
-    if (this.length === 0 && this.#delivery === Delivery.whole && !this.stopped)
+    if (this.length === 0 && this.#delivery === Delivery.whole && !sink.finished)
       sink.onPayload(NOTHING, 0, 0);
   }
 

@@ -50,13 +50,15 @@ const SMALL_DATA_BURST_MIN = 65_536;
 /** More small writes than an honest application can make on one core (a write costs it over a microsecond). */
 const SMALL_DATA_PER_SECOND = 250_000;
 
-/** WINDOW_UPDATE: a few at the start, 2 per stream and 20 per 16 KiB that we sent. */
+/** WINDOW_UPDATE: a few at the start, 2 per stream, 20 per DATA frame that we sent and one per 512 bytes of it. */
 const WINDOW_UPDATE_START = 105;
 const WINDOW_UPDATE_MOST = 65_536;
 const WINDOW_UPDATE_PER_SECOND = 10;
 const WINDOW_UPDATES_PER_STREAM = 2;
 const WINDOW_UPDATES_PER_DATA = 20;
-const DATA_UNIT_BITS = 14;
+const BYTES_PER_WINDOW_UPDATE = 512;
+/** Receivers measure the path with a PING per DATA frame; large frames of ours count as several. */
+const BYTES_PER_ANSWER = 16_384;
 
 /** Frames that mean nothing to us: PRIORITY, unknown types, late frames on closed streams. 100 per stream. */
 const IGNORED_PER_STREAM = 100;
@@ -66,12 +68,15 @@ const IGNORED_PER_SECOND = 10;
 /** Refills happen in steps of at least this: the clock is looked at once per received chunk. */
 const REFILL_STEP_MS = 100;
 
-/** The levels of all budgets, as plain data. */
-export type GuardsState = readonly number[];
+/** The clock and the levels of all budgets, as plain data. */
+export interface GuardsState {
+  readonly clockMs: number;
+  readonly levels: readonly number[];
+}
 
 /**
- * The budgets of one connection against floods. Time comes in as an argument and need not mean anything
- * outside of the process: only differences count.
+ * The budgets of one connection against floods. Of the time that comes in only differences count, so that it
+ * may be another process's after a hand-over.
  */
 export class Guards {
   /** Rapid reset: RST_STREAM on requests that had no answer yet. Each answered request earns one. */
@@ -89,7 +94,11 @@ export class Guards {
   /** PRIORITY and unknown-frame floods. */
   readonly ignoredFrames: Budget;
   readonly #all: readonly Budget[];
-  #refilledAtMs: number | undefined;
+  /** Time that has passed on this connection, in whichever process it was. */
+  clockMs = 0;
+  #refilledAtMs = 0;
+  /** The last time that came in; undefined until one did in this process. */
+  #lastNowMs: number | undefined;
 
   constructor(connectionWindow: number) {
     const smallData = Math.max(SMALL_DATA_BURST_MIN, connectionWindow / SMALL_DATA_WINDOW_SHARE);
@@ -122,11 +131,12 @@ export class Guards {
   }
 
   /** Lets time pass. The first call only starts the clock. */
-  refill(nowMs: number): void {
-    if (this.#refilledAtMs === undefined) this.#refilledAtMs = nowMs;
-    const elapsedMs = nowMs - this.#refilledAtMs;
+  tick(nowMs: number): void {
+    this.clockMs += Math.max(0, nowMs - (this.#lastNowMs ?? nowMs));
+    this.#lastNowMs = nowMs;
+    const elapsedMs = this.clockMs - this.#refilledAtMs;
     if (elapsedMs < REFILL_STEP_MS) return;
-    this.#refilledAtMs = nowMs;
+    this.#refilledAtMs = this.clockMs;
     for (const budget of this.#all) budget.earn((budget.perSecond * elapsedMs) / 1000);
   }
 
@@ -140,7 +150,8 @@ export class Guards {
 
   /** A DATA frame with so much payload was sent. */
   onDataSent(length: number): void {
-    this.windowUpdates.earn(WINDOW_UPDATES_PER_DATA * (1 + (length >>> DATA_UNIT_BITS)));
+    this.windowUpdates.earn(WINDOW_UPDATES_PER_DATA + length / BYTES_PER_WINDOW_UPDATE);
+    this.answers.earn(1 + length / BYTES_PER_ANSWER);
   }
 
   /** A DATA frame came in. Returns the budget that it overran. */
@@ -154,12 +165,13 @@ export class Guards {
   }
 
   export(): GuardsState {
-    return this.#all.map((budget) => budget.level);
+    return { clockMs: this.clockMs, levels: this.#all.map((budget) => budget.level) };
   }
 
-  /** The clock starts anew: it may be another process's. */
   restore(state: GuardsState): void {
-    for (const [i, budget] of this.#all.entries()) budget.level = state[i] ?? budget.level;
+    this.clockMs = state.clockMs;
+    this.#refilledAtMs = state.clockMs;
+    for (const [i, budget] of this.#all.entries()) budget.level = state.levels[i] ?? budget.level;
   }
 }
 

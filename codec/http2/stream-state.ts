@@ -30,10 +30,12 @@ export class Http2Stream {
   headersSeen = false;
   /** We have sent the request or the final response. */
   headersSent = false;
-  /** The request is a CONNECT. */
-  connect = false;
+  /** A CONNECT that has not been refused. */
+  tunnel = false;
   /** The request is a HEAD: its response has no body, whatever content-length says. */
   head = false;
+  /** When it was opened, on the clock of the connection's guards. */
+  openedAtMs = 0;
   /** Bytes that content-length still promises; -1 when nothing was promised. */
   contentLeft = -1;
 
@@ -66,9 +68,10 @@ export interface Http2StreamState {
   readonly remoteEnded: boolean;
   readonly headersSeen: boolean;
   readonly headersSent: boolean;
-  readonly connect: boolean;
+  readonly tunnel: boolean;
   readonly head: boolean;
   readonly contentLeft: number;
+  readonly openedAtMs: number;
 }
 
 export function exportStream(stream: Http2Stream): Http2StreamState {
@@ -82,9 +85,10 @@ export function exportStream(stream: Http2Stream): Http2StreamState {
     remoteEnded: stream.remoteEnded,
     headersSeen: stream.headersSeen,
     headersSent: stream.headersSent,
-    connect: stream.connect,
+    tunnel: stream.tunnel,
     head: stream.head,
     contentLeft: stream.contentLeft,
+    openedAtMs: stream.openedAtMs,
   };
 }
 
@@ -96,8 +100,9 @@ export function restoreStream(state: Http2StreamState): Http2Stream {
   stream.remoteEnded = state.remoteEnded;
   stream.headersSeen = state.headersSeen;
   stream.headersSent = state.headersSent;
-  stream.connect = state.connect;
+  stream.tunnel = state.tunnel;
   stream.head = state.head;
   stream.contentLeft = state.contentLeft;
+  stream.openedAtMs = state.openedAtMs;
   return stream;
 }

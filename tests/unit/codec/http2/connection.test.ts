@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
+import type { Header } from '#codec/http2/field.ts';
 import { ErrorCode } from '#codec/http2/frame.ts';
 
 import { CONNECT, connectedPair, exchange, OK, Peer } from './peers.ts';
@@ -41,6 +42,56 @@ describe('Http2Connection', () => {
     expect(stream.state).to.equal('closed');
     expect(client.connection.streamCount).to.equal(0);
     expect(server.connection.streamCount).to.equal(0);
+  });
+
+  it('carries a request and a response with interim answers, content and trailers', () => {
+    const [client, server] = connectedPair();
+    const get: Header[] = [
+      [':method', 'POST'],
+      [':scheme', 'https'],
+      [':path', '/a'],
+      [':authority', 'a.example'],
+    ];
+    const stream = client.connection.openStream(get, true)!;
+    exchange(client, server);
+    const { connection } = server;
+    connection.sendHeaders(server.stream(1), [[':status', '103']], false);
+    connection.sendHeaders(
+      server.stream(1),
+      [
+        [':status', '200'],
+        ['content-length', '5'],
+      ],
+      false,
+    );
+    connection.writeData(server.stream(1), Buffer.from('hello'), 0, 5, false);
+    expect(connection.sendHeaders(server.stream(1), [['grpc-status', '0']], true)).to.equal(true);
+    expect(connection.sendHeaders(server.stream(1), OK, true)).to.equal(false);
+    exchange(client, server);
+    expect(client.recorder.take()).to.deep.equal([
+      ['headers', 1, [':status: 103'], false],
+      ['headers', 1, [':status: 200', 'content-length: 5'], false],
+      ['data', 1, 'hello', false],
+      ['headers', 1, ['grpc-status: 0'], true],
+    ]);
+    expect(stream.state).to.equal('closed');
+    expect(client.connection.streamCount).to.equal(0);
+    expect(server.connection.streamCount).to.equal(0);
+  });
+
+  it('takes a response to HEAD that has a content-length and no content', () => {
+    const [client, server] = connectedPair();
+    const head: Header[] = [
+      [':method', 'HEAD'],
+      [':scheme', 'https'],
+      [':path', '/'],
+    ];
+    client.connection.openStream(head, true);
+    exchange(client, server);
+    server.connection.sendHeaders(server.stream(1), [...OK, ['content-length', '5']], true);
+    exchange(client, server);
+    expect(client.recorder.take().map(([name]) => name)).to.deep.equal(['headers']);
+    expect(client.connection.streamCount).to.equal(0);
   });
 
   it('reset() ends a stream on both sides and tells only the other one', () => {
