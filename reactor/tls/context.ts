@@ -52,6 +52,7 @@ export interface TlsContextOptions {
 const RECORDS_PER_KEY_MAX = 2 ** 24;
 /** AES-128 first: sealing costs 5 to 8 % less than with AES-256, and nothing else here is stronger. */
 const CIPHER_SUITES = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+/** X25519 first: a client's first guess. ML-KEM costs a fifth more and 2 KiB; peers that insist get it. */
 const GROUPS = 'X25519:P-256:P-384:X25519MLKEM768';
 /** Bytes of certificates that a peer may send; a chain of four with RSA keys has 8 KiB. */
 const PEER_CHAIN_LENGTH_MAX = 65_536;
@@ -69,8 +70,11 @@ const SET_MAX_PROTO_VERSION = 124;
 const TLS1_3 = 0x0304;
 /** No chain is made up from the roots; buffers are given back between records. */
 const MODE = 0x8 | 0x10;
-/** No tickets, no compression, our order of suites, no renegotiation. */
-const OPTIONS = (1 << 14) | (1 << 17) | (1 << 22) | (1 << 30);
+/**
+ * No tickets, no compression, our order of suites, no renegotiation; and certificates that are not compressed
+ * in either direction (RFC 8879): it would take half of a handshake's time to save some hundred bytes.
+ */
+const OPTIONS = 2 ** 14 + 2 ** 17 + 2 ** 22 + 2 ** 30 + 2 ** 32 + 2 ** 33;
 /** The peer's certificate is wanted, and without one the handshake fails. */
 const VERIFY_ALWAYS = 1 | 2;
 

@@ -61,8 +61,9 @@ const REASON_MASK = 0x7fffff;
 /** Bytes; what a peer's chain may have, and the structure around it. */
 const CERTIFICATE_LENGTH_MAX = 65_536;
 
-/** An address and a length that OpenSSL writes. */
+/** Per thread, used within a call: an address and a length that OpenSSL writes. */
 const alpn = allocateSlab(16);
+const certificateDer = allocateSlab(CERTIFICATE_LENGTH_MAX);
 
 /** One handshake, done by OpenSSL over memory: bytes in, bytes out, then the keys. */
 export class Handshake {
@@ -155,16 +156,16 @@ export class Handshake {
     return alpn.bytes.readUInt32LE(8) === 2;
   }
 
+  /** DER, valid until the next handshake of this thread. */
   #peerCertificate(): Buffer {
     const certificate = SSL_get1_peer_certificate(this.#ssl);
     invariant(certificate !== 0, 'a verified peer has a certificate');
     const bio = BIO_new(BIO_s_mem());
     i2d_X509_bio(bio, certificate);
     X509_free(certificate);
-    const slab = allocateSlab(CERTIFICATE_LENGTH_MAX);
-    const length = drain(bio, slab);
+    const length = drain(bio, certificateDer);
     BIO_free(bio);
-    return slab.bytes.subarray(0, length);
+    return certificateDer.bytes.subarray(0, length);
   }
 
   #failure(): HandshakeStep {

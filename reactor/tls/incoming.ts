@@ -1,3 +1,5 @@
+import { invariant } from '#common/assert.ts';
+
 import type { Slab } from '../memory.ts';
 import { Alert } from './alert.ts';
 import type { TlsBuffers } from './buffers.ts';
@@ -52,6 +54,8 @@ export class IncomingRecords {
   #emptyRecords: number;
 
   constructor(keys: RecordKeys, peerIsServer: boolean, buffers: TlsBuffers, state?: IncomingState) {
+    // So that the content of one read always fits, and its owner is called once.
+    invariant(buffers.plaintext.size >= buffers.ciphertextIn.size, 'room for all plaintext');
     this.keys = keys;
     this.#buffers = buffers;
     this.#postHandshake = new PostHandshakeReader(peerIsServer, state?.postHandshake);
