@@ -6,6 +6,7 @@ import { parseLogFilter } from '#common/log/filter.ts';
 import type { LogFormat } from '#common/log/format.ts';
 import type { IpAddress } from '#common/net/address.ts';
 import { parseIp } from '#common/net/address.ts';
+import { readWorkerThreads } from './worker-threads.ts';
 
 /** Who this process is. */
 export interface SelfConfig {
@@ -45,7 +46,10 @@ export interface CaConfig {
 
 export interface InpodConfig {
   readonly agentSocketPath: string;
-  /** SEQPACKET socket for the successor process; undefined: connections are not handed over. */
+  /**
+   * `HANDOVER_UDS` (ours): the SEQPACKET socket for the successor process. By default it is next to
+   * the agent's; an empty value means that connections are not handed over.
+   */
   readonly handOverSocketPath: string | undefined;
   readonly packetMark: number;
   readonly portReuse: boolean;
@@ -101,7 +105,6 @@ const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 // Timers of the runtime can't wait longer than 2^31 - 1 ms, about 24.8 days.
 const DURATION_MS_MAX = 24 * 24 * HOUR_MS;
-const WORKERS_MAX = 256;
 
 /**
  * Reads the settings. Refuses, with everything that is wrong, rather than run with a setting that it
@@ -352,43 +355,6 @@ function readOriginalSource(reader: EnvReader): Config['originalSource'] {
   return reader.boolean('ENABLE_ORIG_SRC', true) ? 'always' : 'never';
 }
 
-function readWorkerThreads(reader: EnvReader, cpus: number): number {
-  const wanted = reader.text('ZTUNNEL_WORKER_THREADS');
-  if (wanted === undefined) return defaultWorkerThreads(reader, cpus);
-  const percent = /^([0-9]{1,3})%$/.exec(wanted)?.[1];
-  if (percent !== undefined && Number(percent) >= 1 && Number(percent) <= 100) {
-    return Math.max(1, Math.ceil((cpus * Number(percent)) / 100));
-  }
-  if (/^[0-9]{1,3}$/.test(wanted) && Number(wanted) <= WORKERS_MAX) {
-    return Number(wanted) === 0 ? Math.min(cpus, WORKERS_MAX) : Number(wanted);
-  }
-  reader.refuse(
-    `Cannot read ZTUNNEL_WORKER_THREADS=${JSON.stringify(wanted)}: want 0 (all cores), 1 to ${WORKERS_MAX}, or "1%" to "100%"`,
-  );
-  return 1;
-}
-
-function defaultWorkerThreads(reader: EnvReader, cpus: number): number {
-  const limit =
-    readCores(reader, 'ZTUNNEL_CPU_LIMIT') ?? readCores(reader, 'ZTUNNEL_RESOURCE_CPU_LIMIT');
-  if (limit !== undefined) return Math.min(limit, WORKERS_MAX);
-  const requested = readCores(reader, 'ZTUNNEL_RESOURCE_CPU_REQUEST') ?? 0;
-  return Math.min(Math.max(Math.ceil(cpus / 4), requested, 2), WORKERS_MAX);
-}
-
-/** A Kubernetes quantity of processors (`2`, `1.5`, `500m`), as whole threads. */
-function readCores(reader: EnvReader, name: string): number | undefined {
-  const value = reader.text(name);
-  if (value === undefined) return undefined;
-  const [, amount, milli] = /^([0-9]{1,6}(?:\.[0-9]{1,6})?)(m?)$/.exec(value) ?? [];
-  const cores = Math.ceil(Number(amount) / (milli === 'm' ? 1_000 : 1));
-  if (cores >= 1) return cores;
-  reader.refuse(
-    `Cannot read ${name}=${JSON.stringify(value)}: want a number of processors such as "2" or "500m"`,
-  );
-  return undefined;
-}
-
 function readDrainDeadline(reader: EnvReader): number {
   return reader.durationMs('CONNECTION_TERMINATION_DEADLINE', {
     fallback: secondsWithinGracePeriod(reader) * SECOND_MS,
@@ -415,6 +381,7 @@ function readLog(reader: EnvReader): Config['log'] {
   };
 }
 
+// These variables are ours: several tunnels on one machine, in tests, need ports of their own.
 function readPorts(reader: EnvReader): Config['ports'] {
   const port = { min: 1, max: 65_535 };
   const ports = {

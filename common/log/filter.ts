@@ -48,7 +48,7 @@ export function parseLogFilter(text: string): LogFilterResult {
 }
 
 /** The most detailed level that is written for a scope, as a place in LOG_LEVELS; -1: none. */
-export function mostDetailed(filter: LogFilter, scope: string): number {
+function mostDetailed(filter: LogFilter, scope: string): number {
   const rule = filter.rules.find((each) => covers(each.scope, scope));
   return rule?.upTo ?? 0;
 }

@@ -5,7 +5,7 @@ export type LogFormat = 'text' | 'json';
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'trace'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-export type LogValue = string | number | boolean | undefined;
+type LogValue = string | number | boolean | undefined;
 /** Fields of a line, in the order in which they are written; undefined ones are left out. */
 export type LogFields = Readonly<Record<string, LogValue>>;
 

@@ -137,7 +137,7 @@ function changeLogging(logging: LoggingControl, { query }: AdminRequest): AdminR
   const filter = query.get('level');
   if (query.has('reset')) {
     logging.reset();
-  } else if (filter !== null) {
+  } else if (filter) {
     const result = logging.set(filter);
     if (result.kind === 'refused') return { status: 400, body: `${result.problem}\n` };
   }

@@ -119,7 +119,7 @@ export function withResponseFlag(
   return values.with(FLAG_INDEX, flag);
 }
 
-/** False for the labels of failures, which count nothing but failures. */
+/** Whether these are the labels of connections that failed. */
 export function isFailure(values: TrafficLabelValues): boolean {
   return values[FLAG_INDEX] !== '-';
 }

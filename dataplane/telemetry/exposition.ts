@@ -1,7 +1,7 @@
 import type { MetricFamily } from '#common/metrics/registry.ts';
 import { single } from '#common/metrics/registry.ts';
 import type { Reporter } from './connection-labels.ts';
-import type { Series, TrafficMetrics } from './metrics.ts';
+import type { Series, TrafficEntry, TrafficMetrics } from './metrics.ts';
 
 /** The traffic metrics, read from the sums that the control thread keeps. */
 export function trafficFamilies(totals: TrafficMetrics): readonly MetricFamily[] {
@@ -98,13 +98,22 @@ const HELP = {
   received_bytes: 'Bytes from the source to the destination (the request)',
 } as const;
 
+// Connections that failed have series of their own, which count their ends and nothing else.
+const unlessFailed = (entry: TrafficEntry): boolean => !entry.isFailure;
+const SHOWN: Readonly<Record<keyof typeof HELP, (entry: TrafficEntry) => boolean>> = {
+  connections_opened: unlessFailed,
+  connections_closed: () => true,
+  connections_failed: (entry) => entry.isFailure,
+  sent_bytes: unlessFailed,
+  received_bytes: unlessFailed,
+};
+
 function trafficFamily(
   totals: TrafficMetrics,
   name: keyof typeof HELP,
   pick: (series: Readonly<Series>) => number,
 ): MetricFamily {
-  // Failures have series of their own, which count nothing else.
-  const wantsFailures = name === 'connections_failed';
+  const isShown = SHOWN[name];
   return {
     kind: 'counter',
     name: `istio_tcp_${name}_total`,
@@ -112,7 +121,7 @@ function trafficFamily(
     read: () =>
       totals
         .entries()
-        .filter((entry) => entry.isFailure === wantsFailures)
+        .filter(isShown)
         .map((entry) => ({ labels: entry.labels, value: pick(entry.series) })),
   };
 }

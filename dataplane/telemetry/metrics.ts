@@ -33,14 +33,14 @@ export interface TrafficCounts {
 export interface TrafficEntry {
   /** The same object each time. */
   readonly labels: Readonly<Record<string, string>>;
-  /** Counts nothing but failures. */
+  /** Of connections that failed: counts their ends, and nothing else. */
   readonly isFailure: boolean;
   readonly series: Readonly<Series>;
 }
 
 // A series costs about 1.5 KB here and 4 KB in the exposition's five families: 10,000 of them are
 // what a scrape every 15 s can still carry, and far more than one node's pods talk to.
-export const SERIES_MAX = 10_000;
+const SERIES_MAX = 10_000;
 
 // Label values hold no control characters, so joined values can be taken apart again.
 const SEPARATOR = '\u0000';
@@ -74,9 +74,14 @@ export class TrafficMetrics {
     return this.#find(labels.join(SEPARATOR), labels);
   }
 
-  /** Counts a failure under its flag; the connection's own series keeps the flag `-`. */
-  fail(labels: TrafficLabelValues, flag: ResponseFlag): void {
-    this.series(withResponseFlag(labels, flag)).failed++;
+  /**
+   * Counts the end of a connection that failed, as closed and as failed, both under the flag. The
+   * connection's own series keeps the flag `-`: do not count the end there too.
+   */
+  closeFailed(labels: TrafficLabelValues, flag: ResponseFlag): void {
+    const series = this.series(withResponseFlag(labels, flag));
+    series.closed++;
+    series.failed++;
   }
 
   /** Everything counted so far. */

@@ -54,21 +54,24 @@ describe('trafficFamilies()', () => {
       sentBytes: 2 ** 40,
       receivedBytes: 7,
     });
-    totals.fail(labels, 'DENY');
+    totals.closeFailed(labels, 'DENY');
     const lines = parse(await new MetricsRegistry(trafficFamilies(totals)).render('prometheus'));
     expect(lines.map(({ name, value }) => [name, value])).to.deep.equal([
       ['istio_tcp_connections_opened_total', 3],
       ['istio_tcp_connections_closed_total', 2],
+      ['istio_tcp_connections_closed_total', 1],
       ['istio_tcp_connections_failed_total', 1],
       ['istio_tcp_sent_bytes_total', 2 ** 40],
       ['istio_tcp_received_bytes_total', 7],
       ['ambit_metric_series_overflow_total', 0],
     ]);
-    const [first, , failed] = lines;
+    const [first, closed, closedBadly, failed] = lines;
     const names = first!.labels.map(([name]) => name);
     expect(names).to.deep.equal([...TRAFFIC_LABELS, ...LOCALITY_LABELS]);
-    expect(new Map(first!.labels).get('response_flags')).to.equal('-');
-    expect(new Map(failed!.labels).get('response_flags')).to.equal('DENY');
+    const flags = [first, closed, closedBadly, failed].map((line) => {
+      return new Map(line!.labels).get('response_flags');
+    });
+    expect(flags).to.deep.equal(['-', '-', 'DENY', 'DENY']);
   });
 
   it('gives a peer no way to write a line of its own', async () => {

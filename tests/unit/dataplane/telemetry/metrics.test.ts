@@ -36,14 +36,14 @@ describe('TrafficMetrics', () => {
     expect(metrics.series(labelsTo('a'))).not.to.equal(metrics.series(labelsTo('b')));
   });
 
-  it('counts failures under their flag', () => {
+  it('counts the ends of failed connections under their flag', () => {
     const metrics = new TrafficMetrics();
     metrics.series(labelsTo('a')).opened++;
-    metrics.fail(labelsTo('a'), 'DENY');
-    metrics.fail(labelsTo('a'), 'DENY');
+    metrics.closeFailed(labelsTo('a'), 'DENY');
+    metrics.closeFailed(labelsTo('a'), 'DENY');
     expect(totals(metrics)).to.deep.equal({
       'a -': { opened: 1, closed: 0, failed: 0, sentBytes: 0, receivedBytes: 0 },
-      'a DENY': { opened: 0, closed: 0, failed: 2, sentBytes: 0, receivedBytes: 0 },
+      'a DENY': { opened: 0, closed: 2, failed: 2, sentBytes: 0, receivedBytes: 0 },
     });
   });
 
@@ -98,7 +98,7 @@ describe('TrafficMetrics', () => {
 
   it('entries() gives the same label object each time', () => {
     const metrics = new TrafficMetrics();
-    metrics.fail(labelsTo('a'), 'CONNECT');
+    metrics.closeFailed(labelsTo('a'), 'CONNECT');
     expect(metrics.entries()[0]?.labels).to.equal(metrics.entries()[0]?.labels);
     expect(metrics.entries()[0]).to.have.property('isFailure', true);
   });
