@@ -34,7 +34,7 @@ export interface Match {
 }
 
 /** Any of its matches holds; holds also when it has none. */
-export type Clause = readonly Match[];
+type Clause = readonly Match[];
 
 /** All of its clauses hold; holds also when it has none. */
 export type Rule = readonly Clause[];

@@ -284,7 +284,7 @@ export function unknownName(what: string, name: string, known: readonly string[]
   return `Unknown ${what} "${clipped(name)}": want ${listed(known)}`;
 }
 
-export function listed(words: readonly string[]): string {
+function listed(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`;
 }
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { assert, constantFrom, json, nat, oneof, property, string } from 'fast-check';
 import { describe, it } from 'mocha';
+import { PROBLEMS_MAX } from '#dataplane/state/config-value.ts';
 import { diff, EMPTY_SNAPSHOT } from '#dataplane/state/delta.ts';
 import { parseLocalConfig } from '#dataplane/state/local-config.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
@@ -29,7 +30,7 @@ policies:
 function check(text: string): void {
   const config = parseLocalConfig(text, 'mesh.yaml');
   if (config.kind === 'refused') {
-    expect(config.problems).to.have.length.within(1, 20);
+    expect(config.problems).to.have.length.within(1, PROBLEMS_MAX);
     for (const { line, column, message } of config.problems) {
       expect(line).to.be.within(1, text.split(/\r\n?|\n/).length);
       expect(column).to.be.at.least(1);

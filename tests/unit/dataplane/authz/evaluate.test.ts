@@ -119,6 +119,13 @@ describe('evaluate()', () => {
       });
     });
 
+    it('says so beside enforced DENY policies as well', () => {
+      const tryAllow = policy('tried', misses, { action: 'Allow', ...tried });
+      expect(judge(policy('no', misses), tryAllow).dryRun).to.deep.equal([
+        { policy: undefined, effect: 'no-allow-matches' },
+      ]);
+    });
+
     it('does not say that none matches when one does', () => {
       const verdict = judge(policy('tried', hits, { action: 'Allow', ...tried }));
       expect(verdict.dryRun).to.deep.equal([{ policy: 'default/tried', effect: 'would-allow' }]);

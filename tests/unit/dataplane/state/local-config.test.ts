@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import type { Policy } from '#dataplane/state/authorization.ts';
+import { PROBLEMS_MAX } from '#dataplane/state/config-value.ts';
 import type { MeshSnapshot } from '#dataplane/state/delta.ts';
 import {
   describeProblems,
@@ -707,7 +708,7 @@ services:
 
     it('collects problems, in the order of the text, but not more than 20', () => {
       const found = problems(`policies: [${'5, '.repeat(30)}]\nworkloads: 7\nx: 1`);
-      expect(found).to.have.length(20);
+      expect(found).to.have.length(PROBLEMS_MAX);
       const both = problems('x: 1\nservices: 5\nworkloads: 7');
       expect(both.map((text) => text.slice(0, 2))).to.deep.equal(['1:', '2:', '3:']);
     });
