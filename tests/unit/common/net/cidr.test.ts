@@ -74,6 +74,20 @@ describe('isHostCidr()', () => {
   });
 });
 
+describe('ipToWords()', () => {
+  const table: readonly (readonly [string, readonly number[]])[] = [
+    ['0.0.0.0', [0]],
+    ['1.2.3.4', [0x01020304]],
+    ['255.255.255.255', [0xffffffff]],
+    ['2001:db8::ff00:42', [0x20010db8, 0, 0, 0xff000042]],
+  ];
+  for (const [text, want] of table) {
+    it(`gives the unsigned words of ${text}`, () => {
+      expect(ipToWords(ip(text))).to.deep.equal(want);
+    });
+  }
+});
+
 describe('cidrContains()', () => {
   it('keeps the families apart', () => {
     expect(cidrContains(cidr('0.0.0.0/0'), ipToWords(ip('::1')))).to.equal(false);
