@@ -12,6 +12,8 @@ import {
 
 import { addressOf, type Slab } from './memory.ts';
 
+export { EAGAIN, errnoName } from '#linux/libc.ts';
+
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_LINGER = 13;

@@ -42,6 +42,8 @@ export interface AccessRecord {
   error?: string | undefined;
   /** `namespace/name` of the policy that refused the connection. */
   policy?: string | undefined;
+  /** Who reset the connection, when it did not end in order. Not an error: clients do that all day. */
+  closedBy?: string | undefined;
 }
 
 /** `refused`: turned away before anything but its addresses was known. */
@@ -97,7 +99,8 @@ function textAccessLine(record: AccessRecord, event: AccessEvent, nowMs: number)
       line += ` bytes_sent=${record.bytesSent} bytes_recv=${record.bytesReceived} duration="${durationMs(record, nowMs)}ms"`;
     }
   }
-  return line + text(' error=', record.error) + text(' policy=', record.policy);
+  line += text(' error=', record.error) + text(' policy=', record.policy);
+  return line + text(' closed_by=', record.closedBy);
 }
 
 function jsonAccessLine(record: AccessRecord, event: AccessEvent, nowMs: number): string {
@@ -121,7 +124,8 @@ function jsonAccessLine(record: AccessRecord, event: AccessEvent, nowMs: number)
       line += `,"bytes_sent":${record.bytesSent},"bytes_recv":${record.bytesReceived},"duration":"${durationMs(record, nowMs)}ms"`;
     }
   }
-  return `${line}${text(',"error":', record.error)}${text(',"policy":', record.policy)}}`;
+  line += text(',"error":', record.error) + text(',"policy":', record.policy);
+  return `${line}${text(',"closed_by":', record.closedBy)}}`;
 }
 
 function text(label: string, value: string | undefined): string {

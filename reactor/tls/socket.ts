@@ -138,7 +138,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     return socket;
   }
 
-  /** A connection that another process (or this one) exported, on its descriptor. It runs at once. */
+  /** Continues another process's connection, frozen until {@link thaw}: its owner gets ready first. */
   static restore(
     loop: Loop,
     buffers: TlsBuffers,
@@ -305,8 +305,8 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     this.#outbox.keep(writing.waiting, 0, writing.waiting.length);
     this.#drainedOwed = writing.waiting.length > 0;
     this.#paused = state.readingPaused;
-    this.#loop.add(this, this.#interest());
-    this.#readKept();
+    this.#frozen = true;
+    this.#outbox.held = true;
   }
 
   #connected(): void {

@@ -1,0 +1,82 @@
+import { EAGAIN } from '#linux/libc.ts';
+
+import { allocateSlab, type Slab } from './memory.ts';
+import { sendFrom } from './socket.ts';
+
+/** Smallest piece of memory taken, so that a flood of tiny writes does not become a flood of slabs. */
+const CHUNK_BYTES_MIN = 16_384;
+
+interface Chunk {
+  readonly slab: Slab;
+  start: number;
+  end: number;
+}
+
+/**
+ * Bytes that wait for a socket to take them, in order. It has no limit of its own: whoever appends stops
+ * reading from the other side, or has given its peer a window that bounds what can come.
+ */
+export class PendingBytes {
+  readonly #chunks: Chunk[] = [];
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Copies `slab.bytes[start, end)` to the end. */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    let from = start;
+    const last = this.#chunks.at(-1);
+    if (last !== undefined) {
+      const room = Math.min(last.slab.size - last.end, end - from);
+      last.slab.bytes.set(bytes.subarray(from, from + room), last.end);
+      last.end += room;
+      from += room;
+    }
+    if (from < end) {
+      const slab = allocateSlab(Math.max(end - from, CHUNK_BYTES_MIN));
+      slab.bytes.set(bytes.subarray(from, end), 0);
+      this.#chunks.push({ slab, start: 0, end: end - from });
+    }
+    this.#length += end - start;
+  }
+
+  /** Sends as much as the socket takes: bytes sent (0 when it takes none), or -errno. */
+  drainTo(fd: number): number {
+    let total = 0;
+    for (;;) {
+      const chunk = this.#chunks[0];
+      if (chunk === undefined) return total;
+      const sent = sendFrom(fd, chunk.slab, chunk.start, chunk.end - chunk.start);
+      if (sent < 0) return sent === -EAGAIN ? total : sent;
+      total += sent;
+      this.#length -= sent;
+      chunk.start += sent;
+      if (chunk.start < chunk.end) return total;
+      this.#chunks.shift();
+    }
+  }
+
+  clear(): void {
+    this.#chunks.length = 0;
+    this.#length = 0;
+  }
+
+  /** A copy of everything that waits, for another process. */
+  export(): Uint8Array {
+    const bytes = new Uint8Array(this.#length);
+    let at = 0;
+    for (const chunk of this.#chunks) {
+      bytes.set(chunk.slab.bytes.subarray(chunk.start, chunk.end), at);
+      at += chunk.end - chunk.start;
+    }
+    return bytes;
+  }
+
+  static restore(bytes: Uint8Array): PendingBytes {
+    const pending = new PendingBytes();
+    if (bytes.length > 0) pending.append(bytes, 0, bytes.length);
+    return pending;
+  }
+}
