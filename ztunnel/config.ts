@@ -92,6 +92,11 @@ export interface Config {
   readonly policyInfoLogging: boolean;
   readonly workerThreads: number;
   readonly drainDeadlineMs: number;
+  /**
+   * After a successor has taken over, wait for the signal to end instead of ending at once: in a cluster the
+   * ended container would be started again, and take everything back.
+   */
+  readonly waitAfterHandOver: boolean;
   readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
   readonly ports: { readonly admin: number; readonly stats: number; readonly readiness: number };
 }
@@ -112,7 +117,7 @@ const DURATION_MS_MAX = 24 * 24 * HOUR_MS;
  * which this program does not have become warnings.
  */
 export function readConfig(
-  env: Environment,
+  env: Environment = process.env,
   machine: { readonly cpus: number } = { cpus: availableParallelism() },
 ): ConfigResult {
   const reader = new EnvReader(env);
@@ -134,6 +139,7 @@ export function readConfig(
     policyInfoLogging: reader.boolean('AUTHZ_POLICY_INFO_LOGGING', false),
     workerThreads: readWorkerThreads(reader, machine.cpus),
     drainDeadlineMs: readDrainDeadline(reader),
+    waitAfterHandOver: reader.text('KUBERNETES_SERVICE_HOST') !== undefined,
     log: readLog(reader),
     ports: readPorts(reader),
   };

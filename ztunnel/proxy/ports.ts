@@ -1,3 +1,7 @@
+/** Where what a pod opens is captured. */
+export const OUTBOUND_PORT = 15_001;
+/** Where plaintext to a pod is captured. */
+export const PLAINTEXT_PORT = 15_006;
 /** Where the tunnel of a workload listens for HBONE. */
 export const HBONE_PORT = 15_008;
 
@@ -6,7 +10,9 @@ export const HBONE_PORT = 15_008;
  * connection that would end at one of them comes back to us, so nothing is ever sent there.
  */
 export function isOwnPort(port: number): boolean {
-  return port === 15_001 || port === 15_006 || port === HBONE_PORT || port === 15_080;
+  return (
+    port === OUTBOUND_PORT || port === PLAINTEXT_PORT || port === HBONE_PORT || port === 15_080
+  );
 }
 
 /** The reason for refusing such a connection. */

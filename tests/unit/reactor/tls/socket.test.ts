@@ -101,6 +101,7 @@ describe('TlsSocket', () => {
     const next = new Recorder(bench);
     bench.loop.remove(server.socket);
     next.socket = TlsSocket.restore(bench.loop, bench.buffers, state, server.socket.fd, next);
+    next.socket.thaw();
     client.write('after');
     await next.until(() => next.text === 'while frozen after');
     next.write('answer');

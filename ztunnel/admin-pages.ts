@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs';
+
+import type { AdminServer } from '#common/http/admin-server.ts';
+import type { LogLevels } from '#common/log/filter.ts';
+import type { Logger } from '#common/log/logger.ts';
+import { processFamilies } from '#common/metrics/process.ts';
+import { MetricsRegistry, single } from '#common/metrics/registry.ts';
+import { dumpConfig, dumpMesh, type PodDump } from '#dataplane/admin/config-dump.ts';
+import type { Readiness } from '#dataplane/admin/readiness.ts';
+import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
+import type { CertificateManager } from '#dataplane/identity/certificates.ts';
+import type { MeshStore } from '#dataplane/state/store.ts';
+import {
+  buildFamilies,
+  socketFamilies,
+  trafficFamilies,
+  workloadManagerFamilies,
+} from '#dataplane/telemetry/exposition.ts';
+
+import { type Config, describeConfig } from './config.ts';
+import type { WorkerPodHost } from './pod-host.ts';
+import type { TrafficTotals } from './traffic-totals.ts';
+import type { Workers } from './worker/workers.ts';
+
+/** Where the pages take what they show. */
+export interface AdminSources {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly levels: LogLevels;
+  readonly readiness: Readiness;
+  readonly workers: Workers;
+  readonly totals: TrafficTotals;
+  readonly mesh: MeshStore;
+  readonly certificates: CertificateManager;
+  readonly host: WorkerPodHost;
+  readonly pendingPods: () => number;
+  readonly lostLines: () => number;
+  readonly shutDown: () => void;
+}
+
+/** The HTTP pages of the process: administration, metrics, readiness. */
+export class AdminPages {
+  readonly #from: AdminSources;
+  readonly #registry: MetricsRegistry;
+  readonly #version = readVersion();
+  #servers: AdminServer[] = [];
+
+  constructor(from: AdminSources) {
+    this.#from = from;
+    const { totals, host, pendingPods, lostLines } = from;
+    this.#registry = new MetricsRegistry([
+      ...buildFamilies(this.#version),
+      ...processFamilies(),
+      ...trafficFamilies(totals.metrics),
+      ...socketFamilies(() => totals.socketsOpen),
+      ...workloadManagerFamilies(() => ({
+        active: [...host.pods()].filter(({ state }) => state === 'up').length,
+        pending: pendingPods(),
+        started: host.started,
+        stopped: host.stopped,
+      })),
+      single(
+        'counter',
+        'ambit_handler_faults_total',
+        'Connections that were closed by a fault of this program',
+        () => totals.faults,
+      ),
+      single(
+        'counter',
+        'ambit_log_lines_lost_total',
+        'Log lines that nobody read in time',
+        lostLines,
+      ),
+    ]);
+  }
+
+  get isOpen(): boolean {
+    return this.#servers.length > 0;
+  }
+
+  /** Opens all of them, or none: a port in use throws with what to do. */
+  async open(): Promise<void> {
+    const { config, log, readiness, levels, shutDown, workers } = this.#from;
+    const { ports, ipv6Enabled: ipv6 } = config;
+    const onError = (path: string, error: unknown): void => {
+      log.error('a page failed', { path, error: String(error) });
+    };
+    const opened: AdminServer[] = [];
+    const logging = {
+      current: () => levels.current(),
+      set: (text: string) => {
+        const result = levels.set(text);
+        if (result.kind === 'ok') workers.broadcast({ kind: 'log-filter', filter: text });
+        return result;
+      },
+      reset: () => {
+        levels.reset();
+        workers.broadcast({ kind: 'log-filter', filter: levels.current() });
+      },
+    };
+    try {
+      opened.push(await openReadiness(readiness, { port: ports.readiness, ipv6, onError }));
+      const render = async (format: Parameters<MetricsRegistry['render']>[0]): Promise<string> => {
+        await this.#from.totals.refresh();
+        return await this.#registry.render(format);
+      };
+      opened.push(await openStats(render, { port: ports.stats, ipv6, onError }));
+      const hosts = await localHosts(ipv6);
+      const parts = { configDump: () => this.#configDump(), logging, shutDown };
+      opened.push(await openAdmin(parts, { port: ports.admin, hosts, onError }));
+    } catch (error) {
+      await Promise.all(opened.map((server) => server.close()));
+      throw error;
+    }
+    this.#servers = opened;
+  }
+
+  /** Frees the ports at once; answers under way may finish. */
+  closeListeners(): void {
+    this.close().catch((error: unknown) => {
+      this.#from.log.warn('cannot close a page', { error: String(error) });
+    });
+  }
+
+  async close(): Promise<void> {
+    const servers = this.#servers;
+    this.#servers = [];
+    await Promise.all(servers.map((server) => server.close()));
+  }
+
+  #configDump(): Promise<string> {
+    const { mesh, config, certificates } = this.#from;
+    return dumpConfig({
+      mesh: () => dumpMesh(mesh),
+      staticConfig: () => null,
+      build: { version: this.#version, gitRevision: '' },
+      config: () => describeConfig(config),
+      certificates: () => certificates.states(),
+      pods: () => this.#podDumps(),
+    });
+  }
+
+  async #podDumps(): Promise<readonly PodDump[]> {
+    const described = await this.#from.workers.askAll({ kind: 'describe' });
+    const connections = new Map(described.flat().map((each) => [each.uid, each.connections]));
+    return [...this.#from.host.pods()].map(({ uid, pod, state }) => ({
+      uid,
+      state: state === 'up' ? 'Up' : 'Pending',
+      name: pod.name,
+      namespace: pod.namespace,
+      serviceAccount: pod.serviceAccount,
+      connections: connections.get(uid) ?? [],
+    }));
+  }
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { readonly version: string };
+  return version;
+}

@@ -1,0 +1,440 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { systemClock } from '#common/clock.ts';
+import { LogLevels } from '#common/log/filter.ts';
+import { textLine } from '#common/log/format.ts';
+import { Logger } from '#common/log/logger.ts';
+import { LineWriter } from '#common/log/writer.ts';
+import type { Identity } from '#common/tls/spiffe.ts';
+import { Readiness } from '#dataplane/admin/readiness.ts';
+import { CaClient } from '#dataplane/identity/ca-client.ts';
+import { type CertificateChange, CertificateManager } from '#dataplane/identity/certificates.ts';
+import type { IdentityMaterial } from '#dataplane/identity/material.ts';
+import type { MeshDelta } from '#dataplane/state/delta.ts';
+import { MeshStore } from '#dataplane/state/store.ts';
+import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
+import { raiseOpenFilesLimit } from '#linux/limits.ts';
+import { netnsId, selfCheckNetns } from '#linux/netns.ts';
+import type { Loop } from '#reactor/loop.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { selfTestOpenssl } from '#reactor/tls/self-test.ts';
+
+import { AdminPages } from './admin-pages.ts';
+import type { Config } from './config.ts';
+import { type Giver, type Handed, HandOverServer, takeOver } from './hand-over.ts';
+import { Pods, READINESS_TASK } from './inpod/pods.ts';
+import { ZdsClient } from './inpod/zds-client.ts';
+import { MeshSource } from './mesh-source.ts';
+import { WorkerPodHost } from './pod-host.ts';
+import { TrafficTotals } from './traffic-totals.ts';
+import { wantedIdentities } from './wanted-identities.ts';
+import type { IdentityUpdate } from './worker/identities.ts';
+import { descriptorsOf, type PodState, renameDescriptors } from './worker/pod-state.ts';
+import { Workers } from './worker/workers.ts';
+import { workerSettings } from './worker-settings.ts';
+
+/** Everything that a process hands to its successor. */
+interface ProcessState {
+  readonly pods: readonly PodState[];
+  /** The descriptors that the pods name, in the order in which they are sent. */
+  readonly descriptors: readonly number[];
+  readonly counts: TrafficCounts;
+  readonly certificates: readonly {
+    readonly identity: Identity;
+    readonly material: IdentityMaterial;
+  }[];
+}
+
+const STATE_TASK = 'state manager';
+const DRAIN_POLL_MS = 50;
+const READINESS_POLL_MS = 200;
+/** The predecessor closes its ports before it says "go"; the kernel may need a moment. */
+const PORTS_FREE_MS = 2_000;
+
+/** The node tunnel: the control thread's parts, wired in the order in which they depend on each other. */
+export class App implements Giver {
+  /** The end has begun. */
+  stopping = false;
+  readonly #config: Config;
+  readonly #levels: LogLevels;
+  readonly #writer: LineWriter;
+  readonly #log: Logger;
+  readonly #workers: Workers;
+  readonly #mesh = new MeshStore();
+  readonly #source: MeshSource;
+  readonly #certificates: CertificateManager;
+  readonly #host: WorkerPodHost;
+  readonly #totals: TrafficTotals;
+  readonly #readiness = new Readiness([STATE_TASK, READINESS_TASK]);
+  readonly #admin: AdminPages;
+  readonly #ended = Promise.withResolvers<string | undefined>();
+  readonly #identities = new Map<Identity, IdentityUpdate>();
+  #wanted: ReadonlyMap<Identity, unknown> = new Map();
+  #hasPredecessor = false;
+  #loop: Loop | undefined;
+  #pods: Pods | undefined;
+  #zds: ZdsClient | undefined;
+  #handOver: HandOverServer | undefined;
+
+  constructor(config: Config, warnings: readonly string[]) {
+    this.#config = config;
+    this.#levels = new LogLevels(config.log.filter);
+    this.#writer = new LineWriter(1, (lines) => lostLines(lines));
+    const { format } = config.log;
+    const output = { levels: this.#levels, format, sink: this.#writer, now: () => Date.now() };
+    this.#log = new Logger(output, 'ztunnel');
+    for (const warning of warnings) this.#log.warn(warning);
+
+    this.#workers = new Workers(workerSettings(config), {
+      onLog: (batch) => this.#writer.writeBatch(batch),
+      onReport: (problem) => this.#log.error(problem),
+      onReplaced: (index, reason) => this.#refill(index, reason),
+    });
+    this.#source = new MeshSource(config.state, {
+      onDelta: (delta) => this.#onMesh(delta),
+      onRefused: (problems) => {
+        for (const problem of problems) {
+          this.#log.error('local configuration refused, the one before it stays in force', {
+            problem,
+          });
+        }
+      },
+    });
+    this.#certificates = new CertificateManager({
+      signer: new CaClient({ ...config.ca, clusterId: config.self.clusterId }),
+      clock: systemClock,
+      random: Math.random,
+      onChange: (identity, change) => this.#onIdentity(identity, change),
+      onFailure: (identity, { reason, nextAttemptMs }) => {
+        const again = new Date(nextAttemptMs).toISOString();
+        this.#log.warn('cannot get a certificate', { identity, reason, again });
+      },
+    });
+    const facts = { node: config.self.nodeName, clusterId: config.self.clusterId };
+    this.#host = new WorkerPodHost(this.#workers, facts, (problem) => this.#log.error(problem));
+    this.#host.onChange = () => this.#updateWanted();
+    this.#totals = new TrafficTotals(this.#workers);
+    this.#admin = new AdminPages({
+      config,
+      log: this.#log,
+      levels: this.#levels,
+      readiness: this.#readiness,
+      workers: this.#workers,
+      totals: this.#totals,
+      mesh: this.#mesh,
+      certificates: this.#certificates,
+      host: this.#host,
+      pendingPods: () => this.#pods?.pendingCount ?? 0,
+      lostLines: () => this.#writer.lost,
+      shutDown: () => this.shutDown('/quitquitquit'),
+    });
+  }
+
+  /** Serves until the end; a text says why it could not. */
+  async run(): Promise<string | undefined> {
+    try {
+      const problem = await this.#start();
+      if (problem !== undefined) return problem;
+      return await this.#ended.promise;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    } finally {
+      await this.#writer.flush();
+      this.#writer.flushSync();
+    }
+  }
+
+  /** Takes nothing new, lets connections finish until the deadline, then ends. */
+  shutDown(why: string): void {
+    if (this.stopping) return;
+    this.stopping = true;
+    this.#log.info('draining', { reason: why, deadline: `${this.#config.drainDeadlineMs}ms` });
+    this.#drain().then(
+      () => this.#ended.resolve(undefined),
+      (error: unknown) => this.#ended.resolve(String(error)),
+    );
+  }
+
+  async #start(): Promise<string | undefined> {
+    raiseOpenFilesLimit();
+    selfTestOpenssl();
+    selfCheckNetns();
+
+    // 1. What the mesh looks like. Without it nothing can be decided.
+    const problems = this.#source.load();
+    if (problems.length > 0)
+      return `cannot use the local configuration:\n  ${problems.join('\n  ')}`;
+
+    // 2. The data workers, with everything known so far.
+    const loop = await openThreadLoop();
+    this.#loop = loop;
+    loop.onFault = (error) =>
+      this.#log.error('fault on the control thread', { error: String(error) });
+    await this.#workers.start(this.#config.workerThreads);
+    this.#tellAll(undefined);
+    loop.start();
+    this.#readiness.done(STATE_TASK);
+
+    // 3. What a predecessor on this node has: its listeners, tunnels and connections.
+    this.#pods = new Pods({
+      host: this.#host,
+      loop,
+      log: (level, message) => this.#log[level](message),
+    });
+    const problem = await this.#takeOver(loop);
+    if (problem !== undefined) return problem;
+
+    // 4. Pods, as the CNI agent announces them.
+    const { agentSocketPath: path } = this.#config.inpod;
+    const log = (level: 'info' | 'warn', message: string): void => this.#log[level](message);
+    this.#zds = new ZdsClient({ loop, path, pods: this.#pods, log });
+    this.#zds.start();
+    const poll = setInterval(() => this.#pollReadiness(), READINESS_POLL_MS);
+    poll.unref();
+
+    // 5. The outside: pages, changes of the configuration, a successor.
+    await this.#openAdmin();
+    this.#source.follow();
+    this.#listenForSuccessor(loop);
+    this.#log.info('serving', { workers: this.#workers.count, node: this.#config.self.nodeName });
+    return undefined;
+  }
+
+  // --- What workers must know
+
+  #onMesh(delta: MeshDelta): void {
+    this.#mesh.apply(delta);
+    this.#workers.broadcast({ kind: 'mesh', delta });
+    this.#updateWanted();
+  }
+
+  #onIdentity(identity: Identity, update: CertificateChange): void {
+    if (update.kind === 'forgotten') this.#identities.delete(identity);
+    else this.#identities.set(identity, update);
+    this.#workers.broadcast({ kind: 'identity', identity, update });
+  }
+
+  /** Asks for the certificates that are needed now, and lets go of those that are not. */
+  #updateWanted(): void {
+    const { nodeName } = this.#config.self;
+    const { workloads } = this.#source.snapshot;
+    const wanted = wantedIdentities(this.#host.pods(), workloads, this.#mesh, nodeName);
+    for (const [identity, why] of wanted) {
+      this.#certificates.want(identity, why === 'pod' ? 'real-time' : 'warmup');
+    }
+    for (const identity of this.#wanted.keys()) {
+      if (!wanted.has(identity)) this.#certificates.forget(identity);
+    }
+    this.#wanted = wanted;
+  }
+
+  /** Everything known so far, for one worker or (undefined) all. */
+  #tellAll(index: number | undefined): void {
+    const { workloads, services, policies } = this.#source.snapshot;
+    const delta: MeshDelta = {
+      upsertWorkloads: workloads,
+      removeWorkloads: [],
+      upsertServices: services,
+      removeServices: [],
+      upsertPolicies: policies,
+      removePolicies: [],
+    };
+    const tell = (notice: Parameters<Workers['broadcast']>[0]): void => {
+      if (index === undefined) this.#workers.broadcast(notice);
+      else this.#workers.tell(index, notice);
+    };
+    tell({ kind: 'mesh', delta });
+    tell({ kind: 'log-filter', filter: this.#levels.current() });
+    for (const [identity, update] of this.#identities) tell({ kind: 'identity', identity, update });
+  }
+
+  /** A worker has died: the new one gets the mesh, the certificates and the pods of the old one. */
+  #refill(index: number, reason: string): void {
+    this.#log.error('a data worker died and was replaced', { worker: index, reason });
+    this.#tellAll(index);
+    this.#host.restart(index).catch((error: unknown) => this.#log.error(String(error)));
+  }
+
+  #pollReadiness(): void {
+    if (this.stopping || this.#pods?.notReadyBecause !== undefined) {
+      this.#readiness.pending(READINESS_TASK);
+    } else {
+      this.#readiness.done(READINESS_TASK);
+    }
+  }
+
+  // --- Taking over
+
+  async #takeOver(loop: Loop): Promise<string | undefined> {
+    const path = this.#config.inpod.handOverSocketPath;
+    if (path === undefined) return undefined;
+    const taken = await takeOver(loop, path);
+    if (taken.kind === 'nobody') return undefined;
+    if (taken.kind === 'refused') {
+      this.#log.warn('a predecessor does not hand over', { reason: taken.reason });
+      return undefined;
+    }
+    const state = taken.handed.state as ProcessState;
+    const places = new Map(
+      state.descriptors.map((fd, index) => [fd, taken.handed.descriptors[index]]),
+    );
+    const rename = (fd: number): number => {
+      const renamed = places.get(fd);
+      if (renamed === undefined)
+        throw new Error('the predecessor named a descriptor that did not come');
+      return renamed;
+    };
+    try {
+      const pods = state.pods.map((pod) => renameDescriptors(pod, rename));
+      for (const { identity, material } of state.certificates) {
+        this.#certificates.seed(identity, material);
+      }
+      const shares = this.#host.deal(pods);
+      await Promise.all(
+        shares.map((share, index) => this.#workers.ask(index, { kind: 'adopt', pods: share })),
+      );
+    } catch (error) {
+      taken.taken.abandon();
+      throw error;
+    }
+    if (!(await taken.taken.confirm())) {
+      return 'the hand-over broke off; the predecessor goes on serving';
+    }
+    this.#hasPredecessor = true;
+    this.#workers.broadcast({ kind: 'go' });
+    this.#totals.continueFrom(state.counts);
+    let connections = 0;
+    for (const placed of this.#host.pods()) {
+      this.#pods?.adopt(placed.uid, placed.pod, netnsId(placed.netnsFd));
+    }
+    for (const pod of state.pods) connections += countConnections(pod);
+    this.#log.info('took over from the predecessor', { pods: state.pods.length, connections });
+    return undefined;
+  }
+
+  // --- Handing over
+
+  #listenForSuccessor(loop: Loop): void {
+    const path = this.#config.inpod.handOverSocketPath;
+    if (path === undefined) return;
+    const listening = HandOverServer.listen(loop, path, this);
+    if (typeof listening === 'string') {
+      this.#log.warn('connections will not survive an upgrade of this process', {
+        reason: listening,
+      });
+    } else {
+      this.#handOver = listening;
+    }
+  }
+
+  async freeze(): Promise<Handed> {
+    if (this.stopping) throw new Error('this process is about to end');
+    const indexes = Array.from({ length: this.#workers.count }, (_, index) => index);
+    const exported = await Promise.allSettled(
+      indexes.map((index) => this.#workers.ask(index, { kind: 'export' })),
+    );
+    const states = exported.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    for (const [index, { collected }] of states.entries()) this.#totals.add(index, collected);
+    if (states.length < indexes.length) {
+      this.thaw('a data worker could not tell its state');
+      throw new Error('a data worker could not tell its state');
+    }
+    const pods = states.flatMap((each) => each.pods);
+    const left = states.reduce((count, each) => count + each.leftBehind, 0);
+    if (left > 0) this.#log.warn('connections in a handshake can not be moved', { count: left });
+    const descriptors = [...new Set(pods.flatMap((pod) => descriptorsOf(pod)))];
+    const certificates = this.#certificates.materials();
+    const state: ProcessState = {
+      pods,
+      descriptors,
+      counts: this.#totals.metrics.export(),
+      certificates,
+    };
+    return { state, descriptors };
+  }
+
+  prepareToGo(): void {
+    this.#zds?.stop();
+    this.#handOver?.close();
+    this.#admin.closeListeners();
+  }
+
+  thaw(reason: string): void {
+    this.#workers.broadcast({ kind: 'thaw' });
+    this.#log.warn('the hand-over broke off, this process goes on', { reason });
+    if (!this.#admin.isOpen) {
+      this.#zds?.start();
+      this.#openAdmin().catch((error: unknown) => this.#log.error(String(error)));
+      if (this.#loop !== undefined) this.#listenForSuccessor(this.#loop);
+    }
+  }
+
+  async released(successorPid: number): Promise<void> {
+    this.stopping = true;
+    this.#source.close();
+    await this.#workers.askAll({ kind: 'release' });
+    this.#log.info('everything was handed over', { successor: successorPid });
+    // Its pod's container would be started again by Kubernetes, and take everything back.
+    if (this.#config.waitAfterHandOver) {
+      await this.#writer.flush();
+      return;
+    }
+    this.#ended.resolve(undefined);
+  }
+
+  // ---
+
+  async #openAdmin(): Promise<void> {
+    const untilMs = performance.now() + PORTS_FREE_MS;
+    for (;;) {
+      try {
+        await this.#admin.open();
+        return;
+      } catch (error) {
+        if (performance.now() > untilMs || !this.#hasPredecessor) throw error;
+        await sleep(20);
+      }
+    }
+  }
+
+  async #drain(): Promise<void> {
+    this.#readiness.pending('draining');
+    this.#zds?.stop();
+    this.#handOver?.close();
+    this.#source.close();
+    this.#workers.broadcast({ kind: 'drain' });
+    const untilMs = performance.now() + this.#config.drainDeadlineMs;
+    await this.#totals.refresh();
+    while (this.#totals.connections > 0 && performance.now() < untilMs) {
+      await sleep(DRAIN_POLL_MS);
+      await this.#totals.refresh();
+    }
+    const cut = this.#totals.connections;
+    if (cut > 0)
+      this.#log.warn('connections did not end in time and are cut', { connections: cut });
+    const reason = 'connection failed to drain within the timeout';
+    this.#workers.broadcast({ kind: 'cut', reason });
+    // An answer comes after all log lines before it.
+    await this.#totals.refresh();
+    await this.#admin.close();
+    await this.#workers.stop();
+    this.#log.info('drained', { cut });
+  }
+}
+
+function countConnections(pod: PodState): number {
+  let count = pod.outbound.length + pod.plaintext.length;
+  for (const tunnel of pod.tunnels) count += tunnel.inbound.length + tunnel.outbound.length;
+  return count;
+}
+
+function lostLines(lines: number): string {
+  return textLine({
+    timeMs: Date.now(),
+    level: 'warn',
+    scope: 'ztunnel',
+    spans: [],
+    message: 'log lines were lost, the reader is too slow',
+    fields: { lines },
+  });
+}

@@ -1,0 +1,61 @@
+import { evaluate, type Verdict } from '#dataplane/authz/evaluate.ts';
+import type { ConnectionFacts } from '#dataplane/authz/match.ts';
+import type { WorkloadUid } from '#dataplane/state/names.ts';
+import type { MeshView } from '#dataplane/state/view.ts';
+import type { Workload } from '#dataplane/state/workload.ts';
+
+export type Denial = Verdict & { readonly kind: 'deny' };
+
+/** An inbound connection that policies decide about for as long as it lives. */
+export interface PolicedConnection {
+  readonly facts: ConnectionFacts;
+  /** The destination as it was known when the connection came. */
+  readonly workload: Workload;
+  /** A policy change has made it forbidden: ends both sides at once. */
+  cut(denial: Denial): void;
+}
+
+/**
+ * The live inbound connections of a thread. A connection is registered before its policies are read, so
+ * that a change in between still finds it.
+ */
+export class Connections {
+  readonly #mesh: MeshView;
+  readonly #live = new Set<PolicedConnection>();
+
+  constructor(mesh: MeshView) {
+    this.#mesh = mesh;
+  }
+
+  get size(): number {
+    return this.#live.size;
+  }
+
+  register(connection: PolicedConnection): void {
+    this.#live.add(connection);
+  }
+
+  forget(connection: PolicedConnection): void {
+    this.#live.delete(connection);
+  }
+
+  /** What the policies of this moment say. */
+  judge(connection: PolicedConnection): Verdict {
+    // The workload as it is now: a policy may have come to select it since the connection was accepted.
+    const uid: WorkloadUid = connection.workload.uid;
+    const workload = this.#mesh.workload(uid) ?? connection.workload;
+    return evaluate(this.#mesh.policiesFor(workload), connection.facts);
+  }
+
+  /** Judges everything again, and cuts what is no longer allowed. How many were cut. */
+  judgeAll(): number {
+    let cut = 0;
+    for (const connection of this.#live) {
+      const verdict = this.judge(connection);
+      if (verdict.kind !== 'deny') continue;
+      cut++;
+      connection.cut(verdict);
+    }
+    return cut;
+  }
+}

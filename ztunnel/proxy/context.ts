@@ -1,0 +1,84 @@
+import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
+import type { Workload } from '#dataplane/state/workload.ts';
+import type { TunnelPool } from '#hbone/pool.ts';
+import type { TunnelHost } from '#hbone/tunnel.ts';
+import type { KeepAlive } from '#linux/socket.ts';
+import type { Loop } from '#reactor/loop.ts';
+import type { Slab } from '#reactor/memory.ts';
+import type { TlsContext } from '#reactor/tls/context.ts';
+
+import type { Telemetry } from './accounting.ts';
+import type { Connections } from './connections.ts';
+
+/** What is the same for every connection of a process. Plain data. */
+export interface ProxySettings {
+  /** The network that this node is on. */
+  readonly network: string;
+  /** SO_MARK of every socket of ours: tells the redirection rules to leave it alone. */
+  readonly packetMark: number | undefined;
+  readonly keepAlive: KeepAlive | undefined;
+  readonly userTimeoutMs: number | undefined;
+  /** Connect to applications from the client's address. */
+  readonly originalSource: boolean;
+  /** Say in answers who we are, and believe what requests say (for metrics only). */
+  readonly responseBaggage: boolean;
+  /** Deliver to the loopback address when an application reads PROXY headers. */
+  readonly localhostAppTunnel: boolean;
+}
+
+/** Gives the certificate of an identity, now or later; see `Identities`. */
+export interface IdentitySource {
+  whenReady(
+    identity: string,
+    waiter: { onIdentityReady(context: TlsContext): void; onIdentityFailed(reason: string): void },
+  ): void;
+  ready(identity: string): TlsContext | undefined;
+}
+
+/** What all connections of a thread share. */
+export interface ThreadContext extends Telemetry {
+  readonly loop: Loop;
+  /** Receive memory for one call at a time. */
+  readonly scratch: Slab;
+  readonly mesh: MeshView;
+  readonly tunnels: TunnelHost;
+  readonly identities: IdentitySource;
+  readonly connections: Connections;
+  readonly settings: ProxySettings;
+  /** Tells the operator about a condition of this process. */
+  report(problem: string): void;
+}
+
+/** What the connections of one pod share. */
+export interface PodContext {
+  readonly thread: ThreadContext;
+  readonly pod: LocalPod;
+  /** The pod's network namespace: sockets are made inside it. */
+  readonly netnsFd: number;
+  readonly pool: TunnelPool;
+  /** Live connections, each of them for the hand-over and for the end of the pod. */
+  readonly live: Set<LiveConnection>;
+}
+
+/** A connection as its pod sees it. */
+export interface LiveConnection {
+  /** Brings the counters up to now. */
+  countBytes(): void;
+  /** Cuts it: both ends see a reset, the log gets `reason`. */
+  cut(reason: string): void;
+  /** What the admin page shows. */
+  describe(): ConnectionDescription;
+}
+
+export interface ConnectionDescription {
+  readonly direction: 'inbound' | 'outbound';
+  readonly source: string;
+  readonly originalDestination: string;
+  readonly actualDestination: string;
+  readonly protocol: 'HBONE' | 'TCP';
+}
+
+/** This pod as the mesh knows it; undefined until its configuration has come. */
+export function localWorkload(context: PodContext): Workload | undefined {
+  return context.thread.mesh.localWorkload(context.pod);
+}

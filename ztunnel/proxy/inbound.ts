@@ -1,0 +1,370 @@
+import type { Header } from '#codec/http2/field.ts';
+import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import { formatSocketAddress } from '#common/net/address.ts';
+import { type Identity, parseIdentity, sameTrustDomain } from '#common/tls/spiffe.ts';
+import type { ConnectionFacts } from '#dataplane/authz/match.ts';
+import { identityOf, type Workload } from '#dataplane/state/workload.ts';
+import type { AccessRecord } from '#dataplane/telemetry/access-log.ts';
+import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
+import { BAGGAGE_HEADER, parseBaggage, writeBaggage } from '#hbone/headers.ts';
+import {
+  type StreamEnd,
+  type StreamObserver,
+  StreamRelay,
+  type StreamRelayState,
+} from '#hbone/stream.ts';
+import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
+import { errnoName } from '#linux/libc.ts';
+import { inNetns } from '#linux/netns.ts';
+import { connectTcp } from '#linux/socket.ts';
+import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
+
+import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
+import type { Denial, PolicedConnection } from './connections.ts';
+import {
+  type ConnectionDescription,
+  type LiveConnection,
+  localWorkload,
+  type PodContext,
+} from './context.ts';
+import { type AcceptedRequest, readTunnelRequest } from './tunnel-request.ts';
+
+const NO_ERROR = 0x0;
+
+/** The 15008 side of a pod: decides which peers and requests are let in. */
+export class InboundTunnels implements TunnelOwner {
+  readonly tunnels: Set<Tunnel> = new Set();
+  readonly #context: PodContext;
+
+  constructor(context: PodContext) {
+    this.#context = context;
+  }
+
+  /** Tunnels whose handshake is not done. */
+  get handshaking(): number {
+    let count = 0;
+    for (const tunnel of this.tunnels) if (!tunnel.isOpen) count++;
+    return count;
+  }
+
+  onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {
+    const [uri, ...others] = peer.uris;
+    if (uri === undefined) return 'identity error: the peer has no SPIFFE name';
+    if (others.length > 0) return 'identity error: the peer has more than one SPIFFE name';
+    const identity = parseIdentity(uri);
+    if (identity === undefined) return 'identity error: the peer has no SPIFFE name of a workload';
+    const local = localWorkload(this.#context);
+    if (local === undefined) return 'identity error: the local workload is not known';
+    if (!sameTrustDomain(identity, identityOf(local))) {
+      return `identity error: trust domain of "${identity}" is not "${local.trustDomain}"`;
+    }
+    tunnel.peerIdentity = identity;
+    return undefined;
+  }
+
+  onTunnelOpen(): void {
+    // Nothing to do until a request comes.
+  }
+
+  onTunnelRoom(): void {
+    // Only clients open streams.
+  }
+
+  onTunnelRequest(tunnel: Tunnel, stream: Http2Stream, headers: readonly Header[]): void {
+    const { thread } = this.#context;
+    const workload = localWorkload(this.#context);
+    const request = readTunnelRequest(headers, {
+      localAddress: tunnel.local,
+      workload,
+      view: thread.mesh,
+      network: thread.settings.network,
+      localhostAppTunnel: thread.settings.localhostAppTunnel,
+    });
+    if (request.kind === 'refused' || workload === undefined) {
+      const status = request.kind === 'refused' ? request.status : 503;
+      const reason = request.kind === 'refused' ? request.reason : 'local workload is not known';
+      this.#refuse(tunnel, stream, status, reason);
+      return;
+    }
+    if (request.proxyTarget !== undefined) {
+      const reason = `${workload.namespace}/${workload.name} wants a PROXY protocol header, which is not served yet`;
+      this.#refuse(tunnel, stream, 503, reason);
+      return;
+    }
+    new InboundConnection(this.#context, tunnel, stream, workload, request).begin(request);
+  }
+
+  onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
+    this.tunnels.delete(tunnel);
+    if (!end.failed || end.stage === 'open') return;
+    this.#logRefusal(tunnel, end.reason);
+  }
+
+  #refuse(tunnel: Tunnel, stream: Http2Stream, status: number, reason: string): void {
+    answer(tunnel, stream, status);
+    this.#logRefusal(tunnel, reason);
+  }
+
+  #logRefusal(tunnel: Tunnel, reason: string): void {
+    const addresses = {
+      source: formatSocketAddress(tunnel.remote),
+      destination: formatSocketAddress(tunnel.local),
+    };
+    refuseEarly(this.#context.thread, 'inbound', addresses, reason);
+  }
+}
+
+/** An inbound tunnel stream for another process. */
+export interface InboundState {
+  readonly facts: ConnectionFacts;
+  readonly workload: Workload;
+  readonly accounting: AccountingState;
+  readonly relay: StreamRelayState;
+}
+
+/** One request of a peer's tunnel, from its CONNECT to its end. */
+export class InboundConnection implements LiveConnection, PolicedConnection, StreamObserver {
+  readonly facts: ConnectionFacts;
+  readonly workload: Workload;
+  readonly #context: PodContext;
+  readonly #tunnel: Tunnel;
+  readonly #stream: Http2Stream;
+  readonly #accounting: Accounting;
+  #relay: StreamRelay | undefined;
+  #ended = false;
+
+  constructor(
+    context: PodContext,
+    tunnel: Tunnel,
+    stream: Http2Stream,
+    workload: Workload,
+    origin: AcceptedRequest | InboundState,
+  ) {
+    this.#context = context;
+    this.#tunnel = tunnel;
+    this.#stream = stream;
+    this.workload = workload;
+    if ('relay' in origin) {
+      this.facts = origin.facts;
+      this.#accounting = Accounting.restore(context.thread, origin.accounting);
+    } else {
+      this.facts = {
+        sourceIp: tunnel.remote.ip,
+        destinationIp: origin.target.ip,
+        destinationPort: origin.target.port,
+        identity: tunnel.peerIdentity as Identity,
+      };
+      this.#accounting = this.#open(origin);
+    }
+    context.live.add(this);
+    context.thread.connections.register(this);
+  }
+
+  /** Judges the request and dials the application; a refusal is answered at once. */
+  begin(request: AcceptedRequest): void {
+    const { thread, netnsFd } = this.#context;
+    const verdict = thread.connections.judge(this);
+    if (verdict.kind === 'deny') {
+      answer(this.#tunnel, this.#stream, 401);
+      this.#finish(rejection(verdict, 'rejection'));
+      return;
+    }
+    const { packetMark: mark, keepAlive, userTimeoutMs, originalSource } = thread.settings;
+    const spoof =
+      originalSource && request.keepSourceAddress && this.facts.sourceIp !== request.connectTo.ip;
+    const from = spoof ? { from: { ip: this.facts.sourceIp, port: 0 } } : {};
+    const options = { to: request.connectTo, mark, keepAlive, userTimeoutMs, ...from };
+    const dialed = inNetns(netnsFd, () => connectTcp(options));
+    if (!('fd' in dialed)) {
+      answer(this.#tunnel, this.#stream, 503);
+      this.#finish({ flag: 'CONNECT', error: `connection failed: ${errnoName(dialed.errno)}` });
+      return;
+    }
+    const ends = { fd: dialed.fd, phase: 'connecting' } as const;
+    this.#relay = new StreamRelay(thread.loop, this.#tunnel, this.#stream, ends, this);
+    this.#relay.start();
+  }
+
+  countBytes(): void {
+    if (this.#relay === undefined) return;
+    this.#accounting.count(this.#relay.fromTunnel, this.#relay.toTunnel);
+  }
+
+  cut(why: string | Denial): void {
+    if (this.#ended) return;
+    this.#relay?.abort();
+    this.countBytes();
+    this.#finish(typeof why === 'string' ? { flag: '-', error: why } : rejection(why, 'change'));
+  }
+
+  describe(): ConnectionDescription {
+    const { record } = this.#accounting;
+    return {
+      direction: 'inbound',
+      source: record.source.address,
+      originalDestination: record.destination.hboneAddress ?? '',
+      actualDestination: `${this.facts.destinationIp}:${this.facts.destinationPort}`,
+      protocol: 'HBONE',
+    };
+  }
+
+  // --- StreamObserver
+
+  onResponse(): string | undefined {
+    return undefined;
+  }
+
+  onConnected(): void {
+    const headers: Header[] = [[':status', '200']];
+    if (this.#context.thread.settings.responseBaggage) {
+      headers.push([BAGGAGE_HEADER, baggageOf(this.workload)]);
+    }
+    this.#tunnel.respond(this.#stream, headers, false);
+  }
+
+  onRelayEnd(end: StreamEnd): void {
+    this.countBytes();
+    if (end.kind === 'complete') {
+      if (end.closedBy !== undefined) this.#accounting.record.closedBy = end.closedBy;
+      this.#finish();
+      return;
+    }
+    if (end.stage === 'dial') answer(this.#tunnel, this.#stream, 503);
+    this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
+  }
+
+  // --- Hand-over
+
+  get tunnel(): Tunnel {
+    return this.#tunnel;
+  }
+
+  freeze(): void {
+    this.countBytes();
+    this.#relay?.freeze();
+  }
+
+  thaw(): void {
+    this.#relay?.start();
+  }
+
+  /** The application's socket. */
+  get fd(): number {
+    return (this.#relay as StreamRelay).fd;
+  }
+
+  export(): InboundState {
+    return {
+      facts: this.facts,
+      workload: this.workload,
+      accounting: this.#accounting.export(),
+      relay: (this.#relay as StreamRelay).export(),
+    };
+  }
+
+  release(): void {
+    this.#ended = true;
+    this.#context.live.delete(this);
+    this.#context.thread.connections.forget(this);
+    this.#relay?.release();
+  }
+
+  /** Continues a stream of another process, frozen until {@link thaw}. */
+  static restore(
+    context: PodContext,
+    tunnel: Tunnel,
+    state: InboundState,
+    fd: number,
+  ): InboundConnection {
+    const stream = tunnel.streamById(state.relay.streamId);
+    const connection = new InboundConnection(context, tunnel, stream, state.workload, state);
+    const { loop } = context.thread;
+    connection.#relay = StreamRelay.restore(loop, tunnel, stream, state.relay, fd, connection);
+    return connection;
+  }
+
+  // ---
+
+  #open(request: AcceptedRequest): Accounting {
+    const { thread } = this.#context;
+    const { network } = thread.settings;
+    const peer = this.#tunnel.peerIdentity;
+    const source = request.crossedNetwork
+      ? undefined
+      : thread.mesh.workloadByIp(network, this.facts.sourceIp);
+    const baggage = thread.settings.responseBaggage ? parseBaggage(request.baggage) : {};
+    const record: AccessRecord = {
+      direction: 'inbound',
+      source: {
+        address: formatSocketAddress(this.#tunnel.remote),
+        workload: source?.name ?? baggage.workloadName,
+        namespace: source?.namespace ?? baggage.namespace,
+        identity: peer,
+        cluster: source?.clusterId ?? baggage.clusterId,
+      },
+      destination: {
+        address: formatSocketAddress(this.#tunnel.local),
+        hboneAddress: request.authority,
+        service: request.service?.hostname,
+        workload: this.workload.name,
+        namespace: this.workload.namespace,
+        identity: identityOf(this.workload),
+        cluster: this.workload.clusterId,
+      },
+      startMs: Date.now(),
+      bytesSent: 0,
+      bytesReceived: 0,
+    };
+    return Accounting.open(thread, record, {
+      reporter: 'destination',
+      source,
+      claimedSource: { ...baggage, cluster: baggage.clusterId },
+      destination: this.workload,
+      service: request.service,
+      identities: { source: peer, destination: identityOf(this.workload) },
+    });
+  }
+
+  #finish(failure?: {
+    readonly flag: ResponseFlag;
+    readonly error: string;
+    readonly policy?: string;
+  }): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#context.live.delete(this);
+    this.#context.thread.connections.forget(this);
+    this.#accounting.finish(failure);
+  }
+}
+
+/** How a denial reads in the log, at the start of a connection or when policies change under it. */
+export function rejection(
+  denial: Denial,
+  when: 'rejection' | 'change',
+): { readonly flag: ResponseFlag; readonly error: string; readonly policy?: string } {
+  const error =
+    when === 'rejection'
+      ? `connection closed due to policy rejection: ${denial.reason}`
+      : `connection closed due to policy change: ${denial.reason}`;
+  return { flag: 'DENY', error, ...(denial.policy === undefined ? {} : { policy: denial.policy }) };
+}
+
+/** Answers without a body and lets the stream go (RFC 9113 section 8.1: the rest of the request is not needed). */
+function answer(tunnel: Tunnel, stream: Http2Stream, status: number): void {
+  tunnel.respond(stream, [[':status', String(status)]], true);
+  tunnel.reset(stream, NO_ERROR);
+}
+
+const baggageTexts = new WeakMap<Workload, string>();
+
+/** The `baggage` of a workload, made once. */
+export function baggageOf(workload: Workload): string {
+  let text = baggageTexts.get(workload);
+  if (text === undefined) {
+    const { region, zone } = workload.locality;
+    text = writeBaggage({ ...workload, region, zone });
+    baggageTexts.set(workload, text);
+  }
+  return text;
+}

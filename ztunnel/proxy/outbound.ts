@@ -1,0 +1,489 @@
+import type { Header } from '#codec/http2/field.ts';
+import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
+import type { Workload } from '#dataplane/state/workload.ts';
+import { identityOf } from '#dataplane/state/workload.ts';
+import type { AccessRecord } from '#dataplane/telemetry/access-log.ts';
+import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
+import {
+  BAGGAGE_HEADER,
+  FORWARDED_HEADER,
+  newTraceparent,
+  TRACEPARENT_HEADER,
+  writeForwarded,
+} from '#hbone/headers.ts';
+import type { TunnelTarget, TunnelWaiter } from '#hbone/pool.ts';
+import {
+  type StreamEnd,
+  type StreamObserver,
+  StreamRelay,
+  type StreamRelayState,
+} from '#hbone/stream.ts';
+import type { Tunnel, TunnelEnd } from '#hbone/tunnel.ts';
+import { errnoName } from '#linux/libc.ts';
+import { inNetns } from '#linux/netns.ts';
+import { connectTcp } from '#linux/socket.ts';
+import {
+  type RelayEnd,
+  type RelayObserver,
+  SocketRelay,
+  type SocketRelayState,
+} from '#reactor/relay.ts';
+import { closeSocket, setLinger0 } from '#reactor/socket.ts';
+import type { Timer } from '#reactor/timers.ts';
+
+import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
+import {
+  type ConnectionDescription,
+  type LiveConnection,
+  localWorkload,
+  type PodContext,
+} from './context.ts';
+import { baggageOf } from './inbound.ts';
+import { type Route, route } from './route.ts';
+
+/** How long a connection waits for the configuration of its own pod. */
+const LOCAL_WORKLOAD_WAIT_MS = 5_000;
+const LOCAL_WORKLOAD_POLL_MS = 50;
+const CONNECT_DEADLINE_MS = 10_000;
+
+/** What is known when a connection is accepted. */
+export interface Accepted {
+  readonly source: SocketAddress;
+  /** Where the application wanted to go. */
+  readonly target: SocketAddress;
+  /** Milliseconds since 1970. */
+  readonly startMs: number;
+}
+
+/** An outbound connection for another process. */
+export interface OutboundState {
+  readonly accepted: Accepted;
+  /** Absent while it waits for a tunnel: the other process chooses its way anew. */
+  readonly accounting: AccountingState | undefined;
+  readonly transport:
+    | { readonly kind: 'waiting' }
+    | { readonly kind: 'stream'; readonly relay: StreamRelayState }
+    | { readonly kind: 'socket'; readonly upstreamFd: number; readonly relay: SocketRelayState };
+}
+
+/**
+ * ```
+ * accepted ─route─▶ direct ──────────────────────────▶ SocketRelay ─▶ ended
+ *     │  └────────▶ certificate ─▶ tunnel ─▶ stream ──▶ StreamRelay ─▶ ended
+ *     └─ (waits for the configuration of its own pod)
+ * ```
+ * One connection that a pod of this node has opened, from its capture on 15001 to its end.
+ */
+export class OutboundConnection
+  implements LiveConnection, TunnelWaiter, StreamObserver, RelayObserver, Timer
+{
+  readonly #context: PodContext;
+  readonly #fd: number;
+  readonly #accepted: Accepted;
+  #route: (Route & { readonly kind: 'hbone' }) | undefined;
+  #target: TunnelTarget | undefined;
+  #local: Workload | undefined;
+  #accounting: Accounting | undefined;
+  #stream: StreamRelay | undefined;
+  #sockets: SocketRelay | undefined;
+  /** By the process that it comes from, before it chose its way anew here. */
+  #countedAsOpened = false;
+  #ended = false;
+
+  /** Takes over `fd`. */
+  constructor(context: PodContext, fd: number, accepted: Accepted) {
+    this.#context = context;
+    this.#fd = fd;
+    this.#accepted = accepted;
+    context.live.add(this);
+    context.thread.metrics.socketsOpen.source++;
+  }
+
+  /** Chooses the way and goes it. */
+  begin(): void {
+    const local = localWorkload(this.#context);
+    const { loop } = this.#context.thread;
+    if (local === undefined) {
+      const waitedMs = Date.now() - this.#accepted.startMs;
+      if (waitedMs < LOCAL_WORKLOAD_WAIT_MS) {
+        loop.timers.schedule(this, loop.nowMs + LOCAL_WORKLOAD_POLL_MS);
+        return;
+      }
+      const { namespace, name } = this.#context.pod;
+      this.#refuse(`failed to fetch information about local workload: ${namespace}/${name}`);
+      return;
+    }
+    const { mesh, settings } = this.#context.thread;
+    const way = route(mesh, local, this.#accepted.target, Math.random, settings);
+    switch (way.kind) {
+      case 'refused':
+        this.#refuse(way.reason);
+        return;
+      case 'direct':
+        this.#goDirect(way, local);
+        return;
+      case 'hbone':
+        this.#goThroughTunnel(way, local);
+    }
+  }
+
+  countBytes(): void {
+    if (this.#stream !== undefined) {
+      this.#accounting?.count(this.#stream.toTunnel, this.#stream.fromTunnel);
+    } else if (this.#sockets !== undefined) {
+      const { downstream, upstream } = this.#sockets;
+      this.#accounting?.count(downstream.received, upstream.received);
+    }
+  }
+
+  cut(reason: string): void {
+    if (this.#ended) return;
+    if (this.#stream !== undefined) this.#stream.abort();
+    else if (this.#sockets !== undefined) this.#sockets.abort();
+    else this.#closeAccepted();
+    this.#finish({ flag: '-', error: reason });
+  }
+
+  describe(): ConnectionDescription {
+    const { source, target } = this.#accepted;
+    return {
+      direction: 'outbound',
+      source: formatSocketAddress(source),
+      originalDestination: formatSocketAddress(target),
+      actualDestination: this.#accounting?.record.destination.address ?? '',
+      protocol: this.#sockets === undefined ? 'HBONE' : 'TCP',
+    };
+  }
+
+  // --- The way through a tunnel
+
+  #goThroughTunnel(way: Route & { readonly kind: 'hbone' }, local: Workload): void {
+    const sourceIdentity = identityOf(local);
+    this.#route = way;
+    this.#local = local;
+    this.#target = {
+      sourceIdentity,
+      expectedIdentities: way.expectedIdentities,
+      address: way.connectTo,
+      sourceIp: this.#accepted.source.ip,
+    };
+    const destinationIdentity = identityOf(way.workload);
+    const record = this.#record(local, way);
+    record.source.identity = sourceIdentity;
+    record.destination.identity = destinationIdentity;
+    record.destination.hboneAddress = way.authority;
+    this.#accounting = Accounting.open(this.#context.thread, record, {
+      reporter: 'source',
+      source: local,
+      destination: way.workload,
+      service: way.service,
+      identities: { source: sourceIdentity, destination: destinationIdentity },
+      countedAsOpened: this.#countedAsOpened,
+    });
+    this.#context.thread.identities.whenReady(sourceIdentity, this);
+  }
+
+  onIdentityReady(): void {
+    if (this.#ended || this.#target === undefined) return;
+    this.#context.pool.acquire(this.#target, this);
+  }
+
+  onIdentityFailed(reason: string): void {
+    if (this.#ended) return;
+    this.#closeAccepted();
+    this.#finish({ flag: 'IDENTITY_ERROR', error: reason });
+  }
+
+  onTunnelReady(tunnel: Tunnel): void {
+    if (this.#ended || this.#route === undefined || this.#local === undefined) return;
+    const headers: Header[] = [
+      [':method', 'CONNECT'],
+      [':authority', this.#route.authority],
+      [BAGGAGE_HEADER, baggageOf(this.#local)],
+      [FORWARDED_HEADER, writeForwarded(this.#accepted.source, this.#route.service?.hostname)],
+      [TRACEPARENT_HEADER, newTraceparent()],
+    ];
+    const { loop } = this.#context.thread;
+    const stream = tunnel.openStream(headers);
+    if (stream === undefined) {
+      // It was given to us because it had room; its state changed in between. Wait for another.
+      if (this.#target !== undefined) this.#context.pool.acquire(this.#target, this);
+      return;
+    }
+    const ends = { fd: this.#fd, phase: 'requested' } as const;
+    this.#stream = new StreamRelay(loop, tunnel, stream, ends, this);
+    this.#stream.start();
+  }
+
+  onTunnelFailed(end: TunnelEnd): void {
+    if (this.#ended) return;
+    this.#closeAccepted();
+    this.#finish(tunnelFailure(end, this.#route?.connectTo));
+  }
+
+  // --- StreamObserver
+
+  onResponse(headers: readonly Header[]): string | undefined {
+    const status = headers.find(([name]) => name === ':status')?.[1] ?? '';
+    if (status === '200') return undefined;
+    return `http status: ${statusText(status)}`;
+  }
+
+  onConnected(): void {
+    // Only a server's stream has a socket of its own to connect.
+  }
+
+  // --- The direct way
+
+  #goDirect(way: Route & { readonly kind: 'direct' }, local: Workload): void {
+    const { thread, netnsFd } = this.#context;
+    const record = this.#record(local, way);
+    this.#accounting = Accounting.open(thread, record, {
+      reporter: 'source',
+      source: local,
+      destination: way.workload,
+      service: way.service,
+      countedAsOpened: this.#countedAsOpened,
+    });
+    const { packetMark: mark, keepAlive, userTimeoutMs } = thread.settings;
+    const options = { to: way.connectTo, mark, keepAlive, userTimeoutMs };
+    const dialed = inNetns(netnsFd, () => connectTcp(options));
+    if (!('fd' in dialed)) {
+      this.#closeAccepted();
+      this.#finish({ flag: 'CONNECT', error: `connection failed: ${errnoName(dialed.errno)}` });
+      return;
+    }
+    const ends = { downstreamFd: this.#fd, upstreamFd: dialed.fd };
+    this.#sockets = new SocketRelay(thread.loop, thread.scratch, ends, this);
+    this.#sockets.start();
+    thread.loop.timers.schedule(this, thread.loop.nowMs + CONNECT_DEADLINE_MS);
+  }
+
+  onRelayOpen(): void {
+    this.#context.thread.loop.timers.cancel(this);
+  }
+
+  /** Of either transport: its own sockets and stream are closed already. */
+  onRelayEnd(end: RelayEnd | StreamEnd): void {
+    this.countBytes();
+    if (end.kind === 'complete') {
+      this.#finish(undefined, end.closedBy);
+      return;
+    }
+    if ('stage' in end) {
+      const { tunnelEnd } = end;
+      if (end.stage === 'tunnel' && tunnelEnd !== undefined) {
+        this.#finish(tunnelFailure(tunnelEnd, this.#route?.connectTo));
+      } else if (end.stage === 'response') {
+        this.#finish({ flag: end.reason.includes('401') ? 'DENY' : 'CONNECT', error: end.reason });
+      } else {
+        this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
+      }
+      return;
+    }
+    this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
+  }
+
+  // --- Timer: waits for the pod's configuration, or for a direct connection
+
+  onTimer(): void {
+    if (this.#ended) return;
+    if (this.#sockets === undefined) {
+      this.begin();
+      return;
+    }
+    this.#sockets.abort();
+    const error = `connection failed: no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
+    this.#finish({ flag: 'CONNECT', error });
+  }
+
+  // --- Hand-over
+
+  freeze(): void {
+    this.countBytes();
+    this.#context.thread.loop.timers.cancel(this);
+    this.#stream?.freeze();
+    this.#sockets?.freeze();
+  }
+
+  thaw(): void {
+    if (this.#ended) return;
+    if (this.#stream !== undefined) this.#stream.start();
+    else if (this.#sockets !== undefined) this.#resumeSockets(this.#sockets);
+    else if (this.#accounting === undefined) this.begin();
+  }
+
+  /** The tunnel that it uses; undefined while it has none. */
+  get tunnel(): Tunnel | undefined {
+    return this.#stream?.tunnel;
+  }
+
+  /** The application's socket. */
+  get fd(): number {
+    return this.#fd;
+  }
+
+  export(): OutboundState {
+    return {
+      accepted: this.#accepted,
+      accounting: this.#accounting?.export(),
+      transport: this.#exportTransport(),
+    };
+  }
+
+  /** Every descriptor that goes with {@link export}, but the tunnel's. */
+  descriptors(): readonly number[] {
+    if (this.#sockets === undefined) return [this.#fd];
+    return [this.#fd, this.#sockets.upstream.fd];
+  }
+
+  /** Another process has it. */
+  release(): void {
+    this.#ended = true;
+    this.#context.live.delete(this);
+    this.#context.thread.loop.timers.cancel(this);
+    if (this.#stream !== undefined) this.#stream.release();
+    else if (this.#sockets !== undefined) this.#sockets.release();
+    else closeSocket(this.#fd);
+  }
+
+  /** Continues a connection of another process, frozen until {@link thaw}. */
+  static restore(
+    context: PodContext,
+    state: OutboundState,
+    fd: number,
+    transport:
+      | { readonly kind: 'waiting' }
+      | { readonly kind: 'stream'; readonly tunnel: Tunnel }
+      | { readonly kind: 'socket'; readonly upstreamFd: number },
+  ): OutboundConnection {
+    const connection = new OutboundConnection(context, fd, state.accepted);
+    const { thread } = context;
+    if (state.transport.kind === 'waiting') {
+      connection.#countedAsOpened = state.accounting !== undefined;
+      return connection;
+    }
+    if (state.accounting !== undefined) {
+      connection.#accounting = Accounting.restore(thread, state.accounting);
+    }
+    if (state.transport.kind === 'stream' && transport.kind === 'stream') {
+      const { relay } = state.transport;
+      const stream = transport.tunnel.streamById(relay.streamId);
+      const { tunnel } = transport;
+      connection.#stream = StreamRelay.restore(thread.loop, tunnel, stream, relay, fd, connection);
+    } else if (state.transport.kind === 'socket' && transport.kind === 'socket') {
+      const ends = { downstreamFd: fd, upstreamFd: transport.upstreamFd };
+      const { relay } = state.transport;
+      connection.#sockets = new SocketRelay(thread.loop, thread.scratch, ends, connection, relay);
+    }
+    return connection;
+  }
+
+  // ---
+
+  #exportTransport(): OutboundState['transport'] {
+    if (this.#stream !== undefined) return { kind: 'stream', relay: this.#stream.export() };
+    if (this.#sockets === undefined) return { kind: 'waiting' };
+    const { upstream } = this.#sockets;
+    return { kind: 'socket', upstreamFd: upstream.fd, relay: this.#sockets.export() };
+  }
+
+  #resumeSockets(sockets: SocketRelay): void {
+    sockets.start();
+    const { loop } = this.#context.thread;
+    if (sockets.upstream.connecting) loop.timers.schedule(this, loop.nowMs + CONNECT_DEADLINE_MS);
+  }
+
+  #record(local: Workload, way: Route & { readonly kind: 'hbone' | 'direct' }): AccessRecord {
+    const { workload, service, connectTo } = way;
+    return {
+      direction: 'outbound',
+      source: {
+        address: formatSocketAddress(this.#accepted.source),
+        workload: local.name,
+        namespace: local.namespace,
+        cluster: local.clusterId,
+      },
+      destination: {
+        address: formatSocketAddress(connectTo),
+        service: service?.hostname,
+        workload: workload?.name,
+        namespace: workload?.namespace,
+        cluster: workload?.clusterId,
+      },
+      startMs: this.#accepted.startMs,
+      bytesSent: 0,
+      bytesReceived: 0,
+    };
+  }
+
+  #refuse(reason: string): void {
+    this.#closeAccepted();
+    const { source, target } = this.#accepted;
+    const addresses = {
+      source: formatSocketAddress(source),
+      destination: formatSocketAddress(target),
+    };
+    refuseEarly(this.#context.thread, 'outbound', addresses, reason);
+    this.#finish();
+  }
+
+  #closeAccepted(): void {
+    if (this.#target !== undefined) this.#context.pool.cancel(this.#target, this);
+    setLinger0(this.#fd);
+    closeSocket(this.#fd);
+  }
+
+  #finish(
+    failure?: { readonly flag: ResponseFlag; readonly error: string },
+    closedBy?: string,
+  ): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#context.live.delete(this);
+    this.#context.thread.loop.timers.cancel(this);
+    this.#context.thread.metrics.socketsOpen.source--;
+    if (closedBy !== undefined && this.#accounting !== undefined) {
+      this.#accounting.record.closedBy = closedBy;
+    }
+    this.#accounting?.finish(failure);
+  }
+}
+
+function statusText(status: string): string {
+  switch (status) {
+    case '400':
+      return '400 Bad Request';
+    case '401':
+      return '401 Unauthorized';
+    case '503':
+      return '503 Service Unavailable';
+    default:
+      return /^[0-9]{3}$/.test(status) ? status : 'none';
+  }
+}
+
+/** The flag and the words for a tunnel that could not be had, or broke. */
+function tunnelFailure(
+  end: TunnelEnd,
+  address: SocketAddress | undefined,
+): { readonly flag: ResponseFlag; readonly error: string } {
+  const where = address === undefined ? '' : ` (${formatSocketAddress(address)})`;
+  switch (end.stage) {
+    case 'connect':
+      if (end.reason.includes('ETIMEDOUT') || end.reason.includes('deadline')) {
+        const error = `connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: ${end.reason}${where}`;
+        return { flag: 'NETWORK_POLICY', error };
+      }
+      return { flag: 'CONNECT', error: `connection failed: ${end.reason}${where}` };
+    case 'tls':
+      return {
+        flag: end.reason.startsWith('identity error') ? 'IDENTITY_ERROR' : 'TLS_FAILURE',
+        error: end.reason,
+      };
+    case 'http2':
+      return { flag: 'H2_HANDSHAKE_FAILURE', error: `h2 failed: ${end.reason}` };
+    case 'open':
+      return { flag: 'CONNECT', error: `connection failed: tunnel lost: ${end.reason}${where}` };
+  }
+}

@@ -1,0 +1,67 @@
+import { type TrafficCounts, TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
+
+import type { Collected } from './worker/protocol.ts';
+import type { Workers } from './worker/workers.ts';
+
+/** The sums of what the workers count, on the control thread. */
+export class TrafficTotals {
+  readonly metrics: TrafficMetrics = new TrafficMetrics();
+  readonly #workers: Workers;
+  readonly #sockets = new Map<number, Collected['socketsOpen']>();
+  readonly #connections = new Map<number, number>();
+  readonly #faults = new Map<number, number>();
+
+  constructor(workers: Workers) {
+    this.#workers = workers;
+  }
+
+  /** Accepted sockets that are open, as of the last {@link refresh}. */
+  get socketsOpen(): { readonly source: number; readonly destination: number } {
+    let source = 0;
+    let destination = 0;
+    for (const each of this.#sockets.values()) {
+      source += each.source;
+      destination += each.destination;
+    }
+    return { source, destination };
+  }
+
+  /** Live connections, as of the last {@link refresh}. */
+  get connections(): number {
+    return sum(this.#connections.values());
+  }
+
+  /** Connections that were closed by a fault of ours. */
+  get faults(): number {
+    return sum(this.#faults.values());
+  }
+
+  /** Asks every worker. One that does not answer keeps its last figures. */
+  async refresh(): Promise<void> {
+    const indexes = Array.from({ length: this.#workers.count }, (_, index) => index);
+    await Promise.allSettled(
+      indexes.map(async (index) => {
+        this.add(index, await this.#workers.ask(index, { kind: 'collect' }));
+      }),
+    );
+  }
+
+  /** Takes what one worker has counted since the last time. */
+  add(worker: number, collected: Collected): void {
+    this.metrics.absorb(collected.counts);
+    this.#sockets.set(worker, collected.socketsOpen);
+    this.#connections.set(worker, collected.connections);
+    this.#faults.set(worker, collected.faults);
+  }
+
+  /** Goes on where a predecessor stopped. */
+  continueFrom(counts: TrafficCounts): void {
+    this.metrics.absorb(counts);
+  }
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

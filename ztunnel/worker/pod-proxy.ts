@@ -1,0 +1,356 @@
+import { parseIp, type SocketAddress } from '#common/net/address.ts';
+import type { LocalPod } from '#dataplane/state/view.ts';
+import { identityOf } from '#dataplane/state/workload.ts';
+import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
+import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
+import { EAGAIN, errnoName } from '#linux/libc.ts';
+import { inNetns } from '#linux/netns.ts';
+import { originalDestination } from '#linux/original-destination.ts';
+import {
+  acceptTcp,
+  connectTcp,
+  listenTcp,
+  localAddress,
+  peerAddress,
+  type TcpTuning,
+} from '#linux/socket.ts';
+import { type EventHandler, READABLE } from '#reactor/loop.ts';
+import { closeSocket, setLinger0 } from '#reactor/socket.ts';
+import type { Timer } from '#reactor/timers.ts';
+import type { TlsContext } from '#reactor/tls/context.ts';
+
+import { refuseEarly } from '../proxy/accounting.ts';
+import {
+  type LiveConnection,
+  localWorkload,
+  type PodContext,
+  type ThreadContext,
+} from '../proxy/context.ts';
+import { InboundTunnels } from '../proxy/inbound.ts';
+import { acceptPlaintext } from '../proxy/inbound-passthrough.ts';
+import { OutboundConnection } from '../proxy/outbound.ts';
+import { HBONE_PORT, OUTBOUND_PORT, PLAINTEXT_PORT } from '../proxy/ports.ts';
+
+/** What the pods of a process have in common. */
+export interface ListenSettings {
+  readonly ipv6: boolean;
+  readonly reusePort: boolean;
+}
+
+/** A pod's listeners, by what comes in. */
+export type ListenerName = 'outbound' | 'plaintext' | 'inbound';
+export type ListenerFds = Readonly<Record<ListenerName, number>>;
+
+const portOf: Readonly<Record<ListenerName, number>> = {
+  outbound: OUTBOUND_PORT,
+  plaintext: PLAINTEXT_PORT,
+  inbound: HBONE_PORT,
+};
+const listenerNames: readonly ListenerName[] = ['outbound', 'plaintext', 'inbound'];
+
+/** Longer than a burst of a busy client; the kernel caps it at net.core.somaxconn. */
+const BACKLOG = 4_096;
+const ACCEPTS_PER_EVENT = 64;
+/** After the process or the system has run out of descriptors or memory. */
+const ACCEPT_PAUSE_MS = 100;
+/** Handshakes in progress at one pod. A peer that floods gets RST; each ends after 10 s anyway. */
+const HANDSHAKES_MAX = 1_000;
+const LOCAL_WORKLOAD_WAIT_MS = 5_000;
+const LOCAL_WORKLOAD_POLL_MS = 50;
+
+/** Everything that serves one pod: listeners inside its namespace, its tunnels, its connections. */
+export class PodProxy {
+  readonly uid: string;
+  readonly context: PodContext;
+  readonly inbound: InboundTunnels;
+  /** Accepted on 15008, waiting for the pod's certificate. */
+  readonly waiting: Set<WaitingTunnel> = new Set();
+  readonly #listeners: Listener[] = [];
+
+  constructor(thread: ThreadContext, uid: string, pod: LocalPod, netnsFd: number) {
+    this.uid = uid;
+    const pool = new TunnelPool((target, owner) => dial(this.context, target, owner));
+    this.context = { thread, pod, netnsFd, pool, live: new Set<LiveConnection>() };
+    this.inbound = new InboundTunnels(this.context);
+  }
+
+  /** Opens the three listeners inside the pod's namespace. The text of an error, with nothing left open. */
+  listen(settings: ListenSettings): string | undefined {
+    const fds: Partial<Record<ListenerName, number>> = {};
+    for (const name of listenerNames) {
+      const opened = this.#open(portOf[name], settings);
+      if (typeof opened === 'string') {
+        for (const fd of Object.values(fds)) closeSocket(fd);
+        return opened;
+      }
+      fds[name] = opened;
+    }
+    this.adoptListeners(fds as ListenerFds);
+    this.resume();
+    return undefined;
+  }
+
+  /** Takes listeners that are open already, without accepting yet. */
+  adoptListeners(fds: ListenerFds): void {
+    for (const name of listenerNames) this.#listeners.push(new Listener(this, name, fds[name]));
+  }
+
+  /** Stops accepting; what arrives meanwhile waits in the kernel. */
+  pause(): void {
+    for (const listener of this.#listeners) listener.pause();
+  }
+
+  resume(): void {
+    for (const listener of this.#listeners) listener.resume();
+  }
+
+  listenerFds(): ListenerFds {
+    const fds: Partial<Record<ListenerName, number>> = {};
+    for (const listener of this.#listeners) fds[listener.name] = listener.fd;
+    return fds as ListenerFds;
+  }
+
+  /** Closes the listeners; new connections to the pod are refused, or go to another process's listeners. */
+  closeListeners(): void {
+    for (const listener of this.#listeners.splice(0)) listener.close();
+  }
+
+  /** Tunnels and handshakes that are not open yet, in both directions. */
+  get unfinished(): number {
+    return this.inbound.handshaking + this.context.pool.dialing.length + this.waiting.size;
+  }
+
+  /** Takes nothing new and lets what is there finish. */
+  drain(): void {
+    this.closeListeners();
+    this.context.pool.drain();
+    for (const tunnel of this.inbound.tunnels) tunnel.drain();
+  }
+
+  /** Ends everything at once. */
+  close(reason: string): void {
+    this.closeListeners();
+    for (const connection of this.context.live) connection.cut(reason);
+    for (const waiting of this.waiting) waiting.close();
+    this.context.pool.close(reason);
+    for (const tunnel of this.inbound.tunnels) {
+      tunnel.close({ failed: false, reason, stage: 'open' });
+    }
+  }
+
+  /** A socket was accepted. */
+  accepted(name: ListenerName, fd: number): void {
+    const remote = peerAddress(fd);
+    const local = localAddress(fd);
+    // The peer may have gone already.
+    if (remote === undefined || local === undefined) {
+      closeSocket(fd);
+      return;
+    }
+    if (name === 'inbound') {
+      new WaitingTunnel(this, fd, { local, remote }).begin();
+      return;
+    }
+    const target = originalDestination(fd) ?? local;
+    const accepted = { source: remote, target, startMs: Date.now() };
+    if (name === 'plaintext') acceptPlaintext(this.context, fd, accepted);
+    else new OutboundConnection(this.context, fd, accepted).begin();
+  }
+
+  /** The certificate is there: the handshake can start. */
+  startTunnel(fd: number, ends: Ends, tls: TlsContext): void {
+    if (this.inbound.handshaking >= HANDSHAKES_MAX) {
+      setLinger0(fd);
+      closeSocket(fd);
+      return;
+    }
+    const { tunnels } = this.context.thread;
+    this.inbound.tunnels.add(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
+  }
+
+  #open(port: number, settings: ListenSettings): number | string {
+    const { settings: proxy } = this.context.thread;
+    const common = {
+      mark: proxy.packetMark,
+      transparent: true,
+      reusePort: settings.reusePort,
+      backlog: BACKLOG,
+      tuning: tuningOf(this.context.thread),
+    };
+    const wildcards = settings.ipv6 ? ['::', '0.0.0.0'] : ['0.0.0.0'];
+    let problem = '';
+    for (const wildcard of wildcards) {
+      const address = socketAddress(wildcard, port);
+      const opened = inNetns(this.context.netnsFd, () => listenTcp({ ...common, address }));
+      if ('fd' in opened) return opened.fd;
+      const name = errnoName(opened.errno);
+      const { namespace, name: pod } = this.context.pod;
+      problem = `cannot listen on port ${port} in the network namespace of pod ${namespace}/${pod}: ${opened.call}: ${name}`;
+      // A pod without IPv6 has only the other wildcard address.
+      if (name !== 'EAFNOSUPPORT' && name !== 'EADDRNOTAVAIL') break;
+    }
+    return problem;
+  }
+}
+
+interface Ends {
+  readonly local: SocketAddress;
+  readonly remote: SocketAddress;
+}
+
+/** An accepted tunnel connection that waits for the pod's configuration and certificate. */
+class WaitingTunnel implements Timer {
+  readonly #proxy: PodProxy;
+  readonly #fd: number;
+  readonly #ends: Ends;
+  readonly #sinceMs: number;
+  #over = false;
+
+  constructor(proxy: PodProxy, fd: number, ends: Ends) {
+    this.#proxy = proxy;
+    this.#fd = fd;
+    this.#ends = ends;
+    this.#sinceMs = proxy.context.thread.loop.nowMs;
+  }
+
+  begin(): void {
+    const { context, waiting } = this.#proxy;
+    const { loop, identities } = context.thread;
+    const local = localWorkload(context);
+    const ready = local === undefined ? undefined : identities.ready(identityOf(local));
+    if (ready !== undefined) {
+      this.onIdentityReady(ready);
+      return;
+    }
+    if (waiting.size >= HANDSHAKES_MAX) {
+      this.close();
+      return;
+    }
+    waiting.add(this);
+    if (local !== undefined) {
+      identities.whenReady(identityOf(local), this);
+    } else if (loop.nowMs - this.#sinceMs < LOCAL_WORKLOAD_WAIT_MS) {
+      loop.timers.schedule(this, loop.nowMs + LOCAL_WORKLOAD_POLL_MS);
+    } else {
+      const { namespace, name } = context.pod;
+      const reason = `failed to fetch information about local workload: ${namespace}/${name}`;
+      this.onIdentityFailed(reason);
+    }
+  }
+
+  onTimer(): void {
+    if (!this.#over) this.begin();
+  }
+
+  onIdentityReady(tls: TlsContext): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#proxy.waiting.delete(this);
+    this.#proxy.startTunnel(this.#fd, this.#ends, tls);
+  }
+
+  onIdentityFailed(reason: string): void {
+    if (this.#over) return;
+    const { local, remote } = this.#ends;
+    const addresses = {
+      source: `${remote.ip}:${remote.port}`,
+      destination: `${local.ip}:${local.port}`,
+    };
+    refuseEarly(this.#proxy.context.thread, 'inbound', addresses, reason);
+    this.close();
+  }
+
+  close(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#proxy.waiting.delete(this);
+    this.#proxy.context.thread.loop.timers.cancel(this);
+    setLinger0(this.#fd);
+    closeSocket(this.#fd);
+  }
+}
+
+class Listener implements EventHandler, Timer {
+  readonly fd: number;
+  readonly name: ListenerName;
+  readonly #proxy: PodProxy;
+
+  constructor(proxy: PodProxy, name: ListenerName, fd: number) {
+    this.#proxy = proxy;
+    this.name = name;
+    this.fd = fd;
+  }
+
+  get #loop(): ThreadContext['loop'] {
+    return this.#proxy.context.thread.loop;
+  }
+
+  onEvents(): void {
+    for (let count = 0; count < ACCEPTS_PER_EVENT; count++) {
+      const fd = acceptTcp(this.fd);
+      if (fd === -EAGAIN) return;
+      if (fd < 0) {
+        const name = errnoName(fd);
+        // The peer gave up while it waited; the next one may be fine.
+        if (name === 'ECONNABORTED' || name === 'EINTR' || name === 'EPROTO') continue;
+        this.#rest(name);
+        return;
+      }
+      this.#proxy.accepted(this.name, fd);
+    }
+  }
+
+  /** Out of descriptors or memory: the listener stays ready, so looking away is the only way not to spin. */
+  #rest(problem: string): void {
+    const { thread, pod } = this.#proxy.context;
+    thread.loop.remove(this);
+    thread.loop.timers.schedule(this, thread.loop.nowMs + ACCEPT_PAUSE_MS);
+    thread.report(`cannot accept connections of pod ${pod.namespace}/${pod.name}: ${problem}`);
+  }
+
+  onFault(): void {
+    // One connection was the reason; the listener goes on.
+  }
+
+  onTimer(): void {
+    this.resume();
+  }
+
+  pause(): void {
+    this.#loop.timers.cancel(this);
+    this.#loop.remove(this);
+  }
+
+  resume(): void {
+    if (!this.#loop.has(this)) this.#loop.add(this, READABLE);
+  }
+
+  close(): void {
+    this.pause();
+    closeSocket(this.fd);
+  }
+}
+
+function dial(context: PodContext, target: TunnelTarget, owner: TunnelOwner): Tunnel | string {
+  const { thread, netnsFd } = context;
+  const tls = thread.identities.ready(target.sourceIdentity);
+  if (tls === undefined) return `identity error: no certificate for "${target.sourceIdentity}"`;
+  const { packetMark: mark, keepAlive, userTimeoutMs } = thread.settings;
+  const options = { to: target.address, mark, keepAlive, userTimeoutMs };
+  const dialed = inNetns(netnsFd, () => connectTcp(options));
+  if (!('fd' in dialed)) return errnoName(dialed.errno);
+  const local = localAddress(dialed.fd) ?? target.address;
+  const ends = { fd: dialed.fd, local, remote: target.address };
+  return Tunnel.dial(thread.tunnels, owner, tls, ends);
+}
+
+function tuningOf(thread: ThreadContext): TcpTuning {
+  const { keepAlive, userTimeoutMs } = thread.settings;
+  return { noDelay: true, keepAlive, userTimeoutMs };
+}
+
+function socketAddress(text: string, port: number): SocketAddress {
+  const ip = parseIp(text);
+  if (ip === undefined) throw new Error(`not an address: ${text}`);
+  return { ip, port };
+}
