@@ -1,4 +1,5 @@
-// Checks that every file in tests/unit/ mirrors a product file: tests/unit/a/b.test.ts tests a/b.ts.
+// Checks that every file in tests/unit/ mirrors a product file: tests/unit/a/b.test.ts tests a/b.ts, and
+// tests/unit/a/b.aspect.test.ts one aspect of it.
 import { existsSync, globSync } from 'node:fs';
 
 const strays = globSync('tests/unit/**/*.test.ts').filter((test) => !existsSync(subjectOf(test)));
@@ -11,5 +12,5 @@ for (const test of strays.toSorted()) {
 process.exitCode = strays.length === 0 ? 0 : 1;
 
 function subjectOf(test: string): string {
-  return test.replace(/^tests\/unit\//, '').replace(/\.test\.ts$/, '.ts');
+  return test.replace(/^tests\/unit\//, '').replace(/(\.[\w-]+)?\.test\.ts$/, '.ts');
 }
