@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { Capture, type Recording } from '#tests/bed/capture.ts';
 import { writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
 import { startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
 import { program, type Running } from '#tests/bed/process.ts';
 import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
+
+import { type AccessLogLine, findAccessLog } from './access-log.ts';
 
 /** What a customer got: the shop's answer, or why there was none. */
 export type Answer =
@@ -18,6 +22,7 @@ export interface StageOptions {
 export const SHOP_PORT = 8080;
 const PREFIX = 'ambit-demo';
 const LOG_DEADLINE_MS = 5000;
+const LOG_POLL_MS = 20;
 
 /**
  * The place of the story. Two customers live on one node, what they use on the other:
@@ -124,9 +129,21 @@ export class Stage {
     writeMeshConfiguration(this.world, { policies });
   }
 
-  /** The first line of a node's log that matches, now or soon: tunnels write it a moment after the fact. */
-  async logLine(node: Node, pattern: RegExp, after = 0): Promise<string> {
-    return this.tunnel(node).process.waitFor(pattern, LOG_DEADLINE_MS, after);
+  /**
+   * The first line of a node's access log, from log line `after` on, whose fields have these values.
+   * Tunnels write it a moment after the fact; undefined when it has not come in time.
+   */
+  async accessLog(
+    node: Node,
+    wanted: Readonly<Record<string, string>>,
+    after = 0,
+  ): Promise<AccessLogLine | undefined> {
+    const endMs = performance.now() + LOG_DEADLINE_MS;
+    for (;;) {
+      const [line] = findAccessLog(this.tunnel(node).log.slice(after), wanted);
+      if (line !== undefined || performance.now() > endMs) return line;
+      await sleep(LOG_POLL_MS);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { identityOf } from '#tests/bed/mesh-configuration.ts';
 
-import { findAccessLog, showAccessLog } from '../access-log.ts';
+import { showAccessLog } from '../access-log.ts';
 import { hold, type Stage } from '../stage.ts';
 import type { Step } from '../story.ts';
 
@@ -27,8 +27,7 @@ export const accessLogs: Step<Stage> = {
       [stage.east, 'outbound'],
       [stage.west, 'inbound'],
     ] as const) {
-      await stage.logLine(node, new RegExp(`connection complete.*direction="${direction}"`));
-      const [line] = findAccessLog(stage.tunnel(node).log, { ...identities, direction });
+      const line = await stage.accessLog(node, { ...identities, direction });
       hold(
         line !== undefined,
         `${node.name} has no ${direction} line with src.identity ${identities['src.identity']} and dst.identity ${identities['dst.identity']}`,

@@ -1,6 +1,5 @@
 import { identityOf } from '#tests/bed/mesh-configuration.ts';
 
-import { parseAccessLogLine } from '../access-log.ts';
 import { hold, type Stage } from '../stage.ts';
 import type { Step } from '../story.ts';
 import { endOf, startTransfer, untilFlowing } from '../transfer.ts';
@@ -42,8 +41,10 @@ async function* shutOut(stage: Stage, logged: number): AsyncIterable<string> {
   const denied = await stage.order(stage.guest);
   hold(denied.kind === 'error', 'guest still gets answers from the shop');
   yield `a new order of guest fails: ${denied.why}`;
-  const line = await stage.logLine(stage.west, new RegExp(`denied.*${POLICY}`), logged);
-  const why = parseAccessLogLine(line)?.fields.get('error') ?? line;
+  const caller = { 'src.workload': stage.guest.name, direction: 'inbound' };
+  const line = await stage.accessLog(stage.west, caller, logged);
+  const why = line?.fields.get('error') ?? 'no access log line with an error';
+  hold(why.includes(POLICY), `The log of west should name ${POLICY}, and has: ${why}`);
   yield `the log of west names the rule: ${why}`;
   const other = await stage.order(stage.till);
   hold(other.kind === 'answer', `till should be served as before: ${JSON.stringify(other)}`);

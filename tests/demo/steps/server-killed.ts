@@ -1,4 +1,3 @@
-import { findAccessLog } from '../access-log.ts';
 import { hold, type Stage } from '../stage.ts';
 import type { Step } from '../story.ts';
 import { endOf, formatBytes, startTransfer, TRANSFER_PORT, untilFlowing } from '../transfer.ts';
@@ -35,8 +34,7 @@ async function* compareLogs(stage: Stage, received: number): AsyncIterable<strin
       'dst.hbone_addr': target,
       'src.workload': stage.till.name,
     };
-    await stage.logLine(node, new RegExp(`src.workload="till".*${direction}.*${field}`));
-    const line = findAccessLog(stage.tunnel(node).log, wanted).at(-1);
+    const line = await stage.accessLog(node, wanted);
     hold(line !== undefined, `${node.name} has no ${direction} line for ${target}`);
     const bytes = Number(line.fields.get(field));
     hold(
