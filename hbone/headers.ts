@@ -26,10 +26,10 @@ export interface Baggage {
 }
 
 /** W3C Baggage section 3.3.2 asks for at least 8,192 bytes and 64 entries; ours needs far less. */
-export const BAGGAGE_LENGTH_MAX = 8_192;
-export const BAGGAGE_ENTRIES_MAX = 64;
+const BAGGAGE_LENGTH_MAX = 8_192;
+const BAGGAGE_ENTRIES_MAX = 64;
 /** Kubernetes names have at most 253 characters. */
-export const BAGGAGE_VALUE_LENGTH_MAX = 256;
+const BAGGAGE_VALUE_LENGTH_MAX = 256;
 
 /** The keys other than that of the workload's name, in the order of writing. */
 const KEYS = new Map<string, keyof Baggage>([
@@ -116,9 +116,9 @@ export interface Forwarded {
 }
 
 /** A line longer than this is not read. Two addresses and a name are below 400 characters. */
-export const FORWARDED_LENGTH_MAX = 1_024;
+const FORWARDED_LENGTH_MAX = 1_024;
 /** A host name of 253 characters with a port. */
-export const FORWARDED_VALUE_LENGTH_MAX = 259;
+const FORWARDED_VALUE_LENGTH_MAX = 259;
 
 /**
  * Writes `forwarded` (RFC 7239 section 4): where the connection came from, and, when known, the host

@@ -29,7 +29,7 @@ export interface Validity {
 }
 
 /** Public trust stores hold about 150 roots. */
-export const CERTIFICATES_MAX = 512;
+const CERTIFICATES_MAX = 512;
 
 /**
  * Reads one or more certificates from PEM text: a leaf, a chain, a bundle of roots. At least one is

@@ -9,7 +9,7 @@ export type PemBlocks =
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** A root bundle of a large public trust store is about 250 KB. */
-export const PEM_BYTES_MAX = 1_048_576;
+const PEM_BYTES_MAX = 1_048_576;
 
 // The payload is a character class that can't match a dash: linear, however the input is made.
 const BLOCK = /-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*)-----END \1-----/g;

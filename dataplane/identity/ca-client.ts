@@ -45,7 +45,7 @@ export interface CertificateSigner {
 }
 
 /** Connecting, the token's review at the authority, and signing take well below a second. */
-export const CALL_DEADLINE_MS = 10_000;
+const CALL_DEADLINE_MS = 10_000;
 // A chain with a large bundle of roots.
 const RESPONSE_BYTES_MAX = 1_048_576;
 /** RFC 6750 tokens of Kubernetes are about 1 KB; HTTP/2 peers take 16 KB of headers at the least. */

@@ -121,8 +121,10 @@ export class CertificateManager implements Disposable {
    */
   want(identity: Identity, priority: Priority): void {
     const entry = this.#entries.get(identity);
-    if (entry === undefined) this.#add(identity, { kind: 'initializing' }, priority);
-    else if (entry.state.kind !== 'available') this.#hurry(entry, priority);
+    // The common case: callers ask for all that they need at every change of the mesh.
+    if (entry?.state.kind === 'available') return;
+    if (entry === undefined) this.#add(identity, priority);
+    else this.#hurry(entry, priority);
     this.#turn();
   }
 
@@ -143,14 +145,12 @@ export class CertificateManager implements Disposable {
   seed(identity: Identity, material: IdentityMaterial): void {
     const nowMs = this.#options.clock.now();
     if (material.notAfterMs <= nowMs) return;
-    const entry = this.#entries.get(identity);
-    if (entry === undefined) {
-      const added = this.#add(identity, { kind: 'available', material }, 'background');
-      added.work = { kind: 'waiting', dueMs: refreshAtMs(material, this.#options.random) };
-      this.#options.onChange(identity, { kind: 'available', material });
-    } else if (entry.state.kind !== 'available') {
-      this.#become(entry, { kind: 'available', material });
-    }
+    const held = this.#entries.get(identity);
+    if (held?.state.kind === 'available') return;
+    const entry = held ?? this.#add(identity, 'background');
+    if (entry.work.kind !== 'running')
+      entry.work = { kind: 'waiting', dueMs: refreshAtMs(material, this.#options.random) };
+    this.#become(entry, { kind: 'available', material });
     this.#turn();
   }
 
@@ -179,11 +179,11 @@ export class CertificateManager implements Disposable {
     this.#entries.clear();
   }
 
-  #add(identity: Identity, state: CertificateState, priority: Priority): Entry {
+  #add(identity: Identity, priority: Priority): Entry {
     const nowMs = this.#options.clock.now();
     const entry: Entry = {
       identity,
-      state,
+      state: { kind: 'initializing' },
       work: { kind: 'queued', dueMs: nowMs },
       priority,
       failures: 0,

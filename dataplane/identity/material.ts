@@ -21,7 +21,7 @@ export type MaterialRead =
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** Longer chains of intermediates exist nowhere. */
-export const CHAIN_LENGTH_MAX = 16;
+const CHAIN_LENGTH_MAX = 16;
 
 /**
  * Checks what an authority answered: the first entry begins with the leaf, the last one is the bundle

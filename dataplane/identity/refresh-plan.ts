@@ -5,16 +5,16 @@ import { halfLifeMs, type Validity } from '#common/tls/certificate.ts';
  * Certificates are renewed at half their life, or up to this share of their life earlier, at random: a
  * node asked for all of its certificates at once when it started, and other nodes did at that time too.
  */
-export const REFRESH_JITTER = 0.1;
+const REFRESH_JITTER = 0.1;
 
 /** Between attempts for a certificate that no connection waits for. */
-export const BACKOFF: BackoffPlan = { firstMs: 1_000, maxMs: 150_000, spread: 0.2 };
+const BACKOFF: BackoffPlan = { firstMs: 1_000, maxMs: 150_000, spread: 0.2 };
 
 /**
  * Between attempts for a first certificate while a connection waits: an authority that has just not
  * seen the pod yet will have in a moment.
  */
-export const QUICK_RETRY: BackoffPlan = { firstMs: 125, maxMs: 400, spread: 0.2 };
+const QUICK_RETRY: BackoffPlan = { firstMs: 125, maxMs: 400, spread: 0.2 };
 
 /** How long an identity without a certificate counts as "not yet" before it counts as "not". */
 export const FIRST_CERTIFICATE_PATIENCE_MS = 5_000;
@@ -26,7 +26,7 @@ export const FIRST_CERTIFICATE_PATIENCE_MS = 5_000;
 export const RETRY_ON_DEMAND_MS = 5_000;
 
 /** Refreshes of one identity are at least this far apart, however short its certificates live. */
-export const REFRESH_INTERVAL_MS_MIN = 1_000;
+const REFRESH_INTERVAL_MS_MIN = 1_000;
 
 /** When to renew a certificate, whoever got it and whenever. */
 export function refreshAtMs(validity: Validity, random: () => number): number {
