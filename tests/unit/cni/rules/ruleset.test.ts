@@ -43,6 +43,16 @@ describe('captureRules()', () => {
     expect([guards('keep'), guards('cut')]).to.deep.equal([2, 0]);
   });
 
+  it('lets probes through in both directions, from the address that it is told', () => {
+    for (const chain of natChains(captureRules({ probeSourceIpv4: '192.0.2.7' }).chains)) {
+      const addresses = chain.rules
+        .filter((rule) => rule.action.kind === 'accept')
+        .flatMap((rule) => rule.matches)
+        .map((match) => (match.kind === 'address' ? match.address : ''));
+      expect(addresses).to.include('192.0.2.7').and.not.include('169.254.7.127');
+    }
+  });
+
   it('routes only IPv4 when IPv6 is off', () => {
     expect(captureRules({ ipv6: false }).routing.families).to.deep.equal(['ip']);
     expect(captureRules().routing.families).to.deep.equal(['ip', 'ip6']);
