@@ -389,10 +389,10 @@ export class Http2Connection implements FrameSink {
   #writeHeaders(streamId: number, headers: readonly Header[], endStream: boolean): boolean {
     const { writer, encoder, peer } = this.#core;
     for (const header of headers)
-      invariant(
-        isSendable(header),
-        `Header ${JSON.stringify(header[0])} holds characters that must not be sent`,
-      );
+      if (!isSendable(header)) {
+        const name = JSON.stringify(header[0]);
+        throw new Error(`Header ${name} holds characters that must not be sent`);
+      }
     return writer.headers({ streamId, headers, endStream }, encoder, peer.maxFrameSize);
   }
 }

@@ -4,7 +4,8 @@ import type { Http2Stream } from './stream-state.ts';
 /**
  * What a connection tells its user. Called synchronously from `receive()`; only `onFault` also comes from
  * sending methods, when not even a control frame finds room. A handler may send, consume and reset, on any
- * stream; it must not call `receive()` or `export()` of the same connection.
+ * stream; it must not call `receive()` or `export()` of the same connection, and must not throw: what was being read is
+ * lost then, and the connection with it.
  */
 export interface Http2Events {
   /**

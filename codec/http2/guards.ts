@@ -25,6 +25,7 @@ export class Budget {
   }
 
   earn(count: number): void {
+    if (this.level === this.most) return;
     const level = this.level + count;
     this.level = level > this.most ? this.most : level;
   }
@@ -42,8 +43,8 @@ const ANSWER_PER_SECOND = 100;
 const EMPTY_BURST = 100;
 const EMPTY_PER_SECOND = 10;
 
-/** DATA frames below this cost more in our work than in the peer's bandwidth. */
-const SMALL_DATA_BYTES = 64;
+/** DATA frames below this (2^6 bytes) cost more in our work than in the peer's bandwidth. */
+const SMALL_DATA_BITS = 6;
 /** One small frame per so many bytes of the connection's window, at once; and at least as many as this. */
 const SMALL_DATA_WINDOW_SHARE = 16;
 const SMALL_DATA_BURST_MIN = 65_536;
@@ -159,7 +160,8 @@ export class Guards {
     if (length === 0) return endStream || this.emptyFrames.spend() ? undefined : this.emptyFrames;
     this.emptyFrames.earn(1);
     this.answers.earn(1);
-    if (length >= SMALL_DATA_BYTES) this.smallData.earn(length / SMALL_DATA_BYTES);
+    const units = length >>> SMALL_DATA_BITS;
+    if (units > 0) this.smallData.earn(units);
     else if (!this.smallData.spend()) return this.smallData;
     return undefined;
   }

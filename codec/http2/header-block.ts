@@ -14,8 +14,8 @@ export interface HeaderBlockState {
 }
 
 /**
- * Puts the fragments of one header block together (RFC 9113 section 4.3). Used only for a block that has
- * more than one; a connection decodes the others where they lie.
+ * Knows which header block is coming in, and puts its fragments together (RFC 9113 section 4.3). Holds no
+ * memory for a block that has only one.
  */
 export class HeaderBlock {
   readonly #lengthMax: number;

@@ -59,7 +59,7 @@ export class HeadersReceiver {
 
   /** The payload of a HEADERS or CONTINUATION frame. */
   take(reader: FrameReader, bytes: Buffer, start: number, end: number): void {
-    if (reader.type === FrameType.headers) this.#onHeaders(reader, bytes.subarray(start, end));
+    if (reader.type === FrameType.headers) this.#onHeaders(reader, bytes, start, end);
     else this.#onContinuation(reader, bytes, start, end);
   }
 
@@ -72,39 +72,37 @@ export class HeadersReceiver {
     this.#decoder = HpackDecoder.restore(decoder);
   }
 
-  #onHeaders(reader: FrameReader, payload: Buffer): void {
-    const { flags, streamId } = reader;
-    let start = 0;
-    let end = payload.length;
-    if ((flags & Flag.padded) !== 0) end -= payload[start++] ?? 0;
+  #onHeaders(reader: FrameReader, bytes: Buffer, start: number, end: number): void {
+    const { flags } = reader;
+    let from = start;
+    let to = end;
+    if ((flags & Flag.padded) !== 0) to -= bytes[from++] ?? 0;
     // Priorities are deprecated (RFC 9113 section 5.3.2): they are read over.
-    if ((flags & Flag.priority) !== 0) start += PRIORITY_LENGTH;
-    if (start > payload.length)
+    if ((flags & Flag.priority) !== 0) from += PRIORITY_LENGTH;
+    if (from > end)
       return this.#core.fault(ErrorCode.frameSizeError, 'HEADERS is shorter than its fields');
-    if (start > end)
+    if (from > to)
       return this.#core.fault(ErrorCode.protocolError, 'HEADERS has more padding than payload');
-    const endStream = (flags & Flag.endStream) !== 0;
-    if ((flags & Flag.endHeaders) !== 0)
-      return this.#decode(streamId, endStream, payload.subarray(start, end));
-    this.#block.begin(streamId, endStream);
-    this.#block.append(payload, start, end);
+    this.#block.begin(reader.streamId, (flags & Flag.endStream) !== 0);
+    // A block that comes in one frame is decoded where it lies.
+    if ((flags & Flag.endHeaders) !== 0) this.#decode(bytes, from, to);
+    else this.#block.append(bytes, from, to);
   }
 
   #onContinuation(reader: FrameReader, bytes: Buffer, start: number, end: number): void {
     const block = this.#block;
     block.append(bytes, start, end);
-    if ((reader.flags & Flag.endHeaders) === 0) return;
-    const whole = block.bytes.subarray(0, block.length);
-    const { streamId, endStream } = block;
-    block.finish();
-    this.#decode(streamId, endStream, whole);
+    if ((reader.flags & Flag.endHeaders) !== 0) this.#decode(block.bytes, 0, block.length);
   }
 
-  #decode(streamId: number, endStream: boolean, block: Buffer): void {
+  /** Decodes the block that has begun last. */
+  #decode(bytes: Buffer, start: number, end: number): void {
     const core = this.#core;
+    const { streamId, endStream } = this.#block;
+    this.#block.finish();
     this.#list.clear();
     // Every block is decoded, also one that nobody wants: the table must stay the same on both sides.
-    if (!this.#decoder.decode(block, 0, block.length, this.#list))
+    if (!this.#decoder.decode(bytes, start, end, this.#list))
       return core.fault(ErrorCode.compressionError, 'A header block cannot be decoded');
     const stream = core.streams.get(streamId);
     if (stream !== undefined) this.#onOpenStream(stream, endStream);

@@ -238,6 +238,23 @@ describe('Http2Connection as a server for node:http2', () => {
     await closed;
   });
 
+  for (const headerTableSize of [0, 100, 65_536])
+    it(`agrees on header tables of ${headerTableSize} bytes, in both directions`, async () => {
+      const [server, client] = await ourServer({ headerTableSize }, { headerTableSize });
+      server.answer = ({ stream, headers }) => {
+        const echoed = headers[0]?.filter(([name]) => name.startsWith('x-')) ?? [];
+        server.connection.sendHeaders(stream, [...OK, ...echoed], true);
+      };
+      for (let i = 0; i < 60; i++) {
+        const fields = { 'x-same': 'value', [`x-${i % 9}`]: `${i % 4}`, 'x-long': 'y'.repeat(i) };
+        const stream = client.request({ ':path': '/', ...fields });
+        const [response] = await once(stream, 'response');
+        expect(response).to.include(fields);
+        stream.resume();
+      }
+      expect(server.fault).to.equal(undefined);
+    });
+
   it('obeys a client that changes its initial window while streams are open', async () => {
     const [server, client] = await ourServer({}, { initialWindowSize: 0 });
     server.answer = (exchange) => {
