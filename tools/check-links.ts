@@ -1,10 +1,16 @@
 // Checks every Markdown file: relative links lead to a file (and its heading), paths in `code` exist.
 import { existsSync, globSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 
 import { sourceFolders } from './source-folders.ts';
 
 const documents = globSync('**/*.md', { exclude: ['**/node_modules/**', 'coverage/**'] });
+/** Names of all our files, for documents that speak of a file beside one that they named in full. */
+const names = new Set(
+  globSync('**/*.{ts,mjs,md}', { exclude: ['**/node_modules/**', 'coverage/**'] }).map((path) =>
+    basename(path),
+  ),
+);
 const problems = documents.flatMap((document) => {
   const text = withoutFences(readFileSync(document, 'utf8'));
   return [...brokenLinks(document, text), ...missingPaths(document, text)];
@@ -30,7 +36,8 @@ function brokenLinks(document: string, text: string): string[] {
 function missingPaths(document: string, text: string): string[] {
   return [...text.matchAll(/`([\w.@-]+(?:\/[\w.@-]+)*\/?)`/g)].flatMap(([, path = '']) => {
     if (!looksLikeOurs(path)) return [];
-    const known = existsSync(path) || existsSync(join(dirname(document), path));
+    const beside = existsSync(path) || existsSync(join(dirname(document), path));
+    const known = beside || names.has(path);
     return known ? [] : [`${document}: names \`${path}\`, which does not exist`];
   });
 }

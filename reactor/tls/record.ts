@@ -21,7 +21,6 @@ import {
 } from './openssl.ts';
 
 // Content types, RFC 8446 section 5.1.
-export const CHANGE_CIPHER_SPEC = 20;
 export const ALERT = 21;
 export const HANDSHAKE = 22;
 export const APPLICATION_DATA = 23;

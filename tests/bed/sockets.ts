@@ -12,7 +12,7 @@ import { openThreadLoop } from '#reactor/thread-loop.ts';
 import type { Place } from './world.ts';
 
 // Shorter than mocha's own, so that the message says what was missing.
-const DEADLINE_MS = 1_500;
+const DEADLINE_MS = 5_000;
 
 export interface ListenRequest {
   readonly port: number;
