@@ -19,6 +19,10 @@ export interface OutputSpace {
    * Makes room for `length` more bytes after `end`; the owner may flush for that, or put other memory in
    * place of `bytes`. False: it cannot be had now. Asked before every frame, also when there is room, so that
    * the owner learns that there will be something to flush.
+   *
+   * Refused DATA, requests and window updates can be tried again (`flushCredit()` for the last). A refused
+   * answer or reset is the end of the connection: so an owner stages DATA only as long as it can also send, and
+   * refuses a control frame only when a peer that reads nothing has made too many of them.
    */
   reserve(length: number): boolean;
 }

@@ -65,7 +65,7 @@ const BROKEN: readonly Buffer[] = [
 
 /** What a client could send on one connection, from its preface on. Some break a rule somewhere. */
 export const clientBytes: fc.Arbitrary<Buffer> = fc
-  .array(step, { minLength: 1, maxLength: 40 })
+  .array(step, { minLength: 1, maxLength: 40, size: 'max' })
   .map((steps) => {
     // The first request fills the table, so that the indexes in `fields` mean something.
     const first = headers(1, Buffer.concat([CONNECT_BLOCK, hex('4001 6301 64 4001 6501 66')]));
