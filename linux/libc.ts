@@ -134,11 +134,6 @@ export function errno(): number {
   return koffi.errno();
 }
 
-/** The result of a call that answers -1 on failure, as itself or as -errno. */
-export function orErrno(result: number): number {
-  return result < 0 ? -koffi.errno() : result;
-}
-
 const namesByNumber = new Map<number, string>(
   Object.entries(koffi.os.errno).map(([name, number]) => [number, name]),
 );
