@@ -1,7 +1,15 @@
 import { after, before } from 'mocha';
 
 import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from '#linux/libc.ts';
+import {
+  AF_UNIX,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  socketpair,
+} from '#linux/libc.ts';
+import { receivePacket, sendPacket } from '#linux/seqpacket.ts';
 import { acceptTcp, connectTcp, listenTcp, localAddress } from '#linux/socket.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { allocateSlab, type Slab } from '#reactor/memory.ts';
@@ -108,6 +116,28 @@ export function slabOf(bytes: Uint8Array | string): Slab {
   const slab = allocateSlab(content.length + 1);
   slab.bytes.set(content);
   return slab;
+}
+
+/** Another descriptor of the same connection, as it arrives in another process. */
+export function passedDescriptor(fd: number): number {
+  const pair = new Int32Array(2);
+  const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
+  if (socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer)) < 0) throw new Error('socketpair');
+  sendPacket(pair[0] as number, Buffer.from('x'), [fd]);
+  const received = receivePacket(pair[1] as number, 10, 1);
+  for (const end of pair) closeSocket(end);
+  if (received.kind !== 'packet') throw new Error(`No packet but ${received.kind}`);
+  return received.fds[0] as number;
+}
+
+/** Moves the connection of `owner` as to another process: frozen, exported, released, restored. */
+export function handOver(bench: TlsBench, owner: Recorder): void {
+  const old = owner.socket;
+  old.freeze();
+  const state = structuredClone(old.export());
+  const fd = passedDescriptor(old.fd);
+  old.release();
+  owner.socket = TlsSocket.restore(bench.loop, bench.buffers, state, fd, owner);
 }
 
 /** An owner that keeps what it is told, and lets a test wait for it. */
