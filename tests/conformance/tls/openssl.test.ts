@@ -5,7 +5,7 @@ import { TlsContext, type TlsMaterial } from '#reactor/tls/context.ts';
 import { cipherSuites } from '#reactor/tls/key-schedule.ts';
 import { identityOptions, OpensslPeer } from '#tests/support/openssl-peer.ts';
 import { APP, TestAuthority } from '#tests/support/tls-material.ts';
-import { clientOf, Recorder, serveOne, useTlsBench } from '#tests/support/tls-sockets.ts';
+import { clientOf, handOver, Recorder, serveOne, useTlsBench } from '#tests/support/tls-sockets.ts';
 
 const authority = new TestAuthority();
 const stranger = new TestAuthority('Somebody else');
@@ -64,6 +64,25 @@ describe('A TLS server of ours and openssl s_client', () => {
     }
     peer.endInput();
     expect(await server.untilEnd()).to.deep.equal({ kind: 'closed' });
+  });
+
+  it('get on when we move between the wish for new keys and our answer', async () => {
+    const { server, peer } = connect(['-alpn', 'h2', ...identity]);
+    await peer.prints(/Verification: OK/);
+    peer.line('K');
+    await peer.prints(/KEYUPDATE/);
+    peer.line('under the next key');
+    await server.until(() => server.text === 'under the next key\n');
+    server.socket.freeze();
+    const { keyUpdateOwed } = server.socket.export().writing;
+    server.socket.thaw();
+    expect(keyUpdateOwed).to.equal(true);
+    handOver(bench, server);
+    server.write('[answer]');
+    await peer.prints(/\[answer\]/);
+    peer.line('and on');
+    await server.until(() => server.text.endsWith('and on\n'));
+    server.socket.destroy();
   });
 
   it('tell an end from a cut', async () => {
@@ -171,7 +190,7 @@ describe('A TLS server of ours and openssl s_client', () => {
     expect(server.peer?.uris).to.deep.equal(uris);
     expect(server.peer?.dns).to.deep.equal(['a.example']);
   });
-});
+}).timeout(15_000);
 
 describe('A TLS client of ours and openssl s_server', () => {
   const bench = useTlsBench();
@@ -306,4 +325,4 @@ describe('A TLS client of ours and openssl s_server', () => {
     peer.kill('SIGKILL');
     expect(await client.untilEnd()).to.deep.equal({ kind: 'truncated' });
   });
-});
+}).timeout(15_000);

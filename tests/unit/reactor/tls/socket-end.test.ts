@@ -1,0 +1,271 @@
+import { expect } from 'chai';
+import { after, describe, it } from 'mocha';
+
+import { allocateSlab } from '#reactor/memory.ts';
+import { closeSocket, sendFrom, setLinger0 } from '#reactor/socket.ts';
+import { TlsContext } from '#reactor/tls/context.ts';
+import { Handshake } from '#reactor/tls/handshake.ts';
+import { TlsSocket } from '#reactor/tls/socket.ts';
+import { openDescriptors } from '#tests/support/descriptors.ts';
+import { TestAuthority } from '#tests/support/tls-material.ts';
+import {
+  connectedPair,
+  connectTo,
+  Listener,
+  openTlsPair,
+  Recorder,
+  slabOf,
+  tlsPair,
+  useTlsBench,
+} from '#tests/support/tls-sockets.ts';
+
+describe('The end of a TlsSocket', () => {
+  const bench = useTlsBench();
+  const authority = new TestAuthority();
+  const material = authority.issue();
+  const context = new TlsContext(material);
+  after(() => {
+    context.free();
+    authority.dispose();
+  });
+
+  /** A server whose other end is a bare descriptor. */
+  function bareServer(deadlineMs = 10_000): { server: Recorder; fd: number } {
+    const [fd, serverFd] = connectedPair();
+    const server = new Recorder(bench);
+    const { loop, buffers } = bench;
+    server.socket = TlsSocket.accept(loop, buffers, context, serverFd, server, deadlineMs);
+    return { server, fd };
+  }
+
+  it('is an errno when nobody listens', async () => {
+    const { loop, buffers } = bench;
+    const listener = new Listener(loop, () => undefined);
+    listener.close();
+    const client = new Recorder(bench);
+    const fd = connectTo(listener.port);
+    client.socket = TlsSocket.connect(loop, buffers, context, fd, client, 10_000);
+    expect(client.socket.state).to.equal('connecting');
+    expect(await client.untilEnd()).to.include({ kind: 'error', code: 'ECONNREFUSED' });
+    expect(client.socket.state).to.equal('closed');
+  });
+
+  it('is a timeout when the handshake does not end by its deadline', async () => {
+    const { server, fd } = bareServer(60);
+    expect(await server.untilEnd()).to.include({ kind: 'error', code: 'TLS_TIMEOUT' });
+    closeSocket(fd);
+  });
+
+  it('says so when the peer closes during the handshake', async () => {
+    const { server, fd } = bareServer();
+    send(fd, Buffer.from([22, 3, 1]));
+    closeSocket(fd);
+    expect(await server.untilEnd()).to.include({ code: 'TLS_HANDSHAKE_CUT' });
+  });
+
+  for (const [what, bytes] of [
+    ['HTTP', 'GET / HTTP/1.1\r\n\r\n'],
+    ['zeros', Buffer.alloc(1_000)],
+    ['ones', Buffer.alloc(1_000, 255)],
+    ['an alert', Buffer.from([21, 3, 3, 0, 2, 2, 40])],
+  ] as const) {
+    it(`is an error when the peer begins with ${what}`, async () => {
+      const { server, fd } = bareServer();
+      send(fd, bytes);
+      expect((await server.untilEnd()).kind).to.be.oneOf(['error', 'alert']);
+      closeSocket(fd);
+    });
+  }
+
+  it('frees what 1,000 half-made handshakes hold by their deadline', async () => {
+    const before = openDescriptors().size;
+    const timersBefore = bench.loop.timers.size;
+    const hello = clientHello();
+    const servers: Recorder[] = [];
+    const peers: number[] = [];
+    for (let index = 0; index < 1_000; index++) {
+      const { server, fd } = bareServer(250);
+      servers.push(server);
+      peers.push(fd);
+      // Silent, in the middle of a hello, or waiting for our answer to be answered.
+      if (index % 3 > 0) send(fd, index % 3 === 1 ? hello.subarray(0, 50) : hello);
+    }
+    for (const server of servers) {
+      expect(await server.untilEnd()).to.include({ code: 'TLS_TIMEOUT' });
+    }
+    for (const fd of peers) closeSocket(fd);
+    expect(openDescriptors().size).to.equal(before);
+    expect(bench.loop.timers.size).to.equal(timersBefore);
+  });
+
+  function clientHello(): Buffer {
+    const handshake = new Handshake(context, 'client');
+    handshake.step();
+    const slab = allocateSlab(10_000);
+    const length = handshake.takeOutput(slab);
+    handshake.free();
+    return slab.bytes.subarray(0, length);
+  }
+
+  it('comes for a context that was freed before the handshake began', async () => {
+    const short = new TlsContext(material);
+    const { client, server } = tlsPair(bench, context, short);
+    short.free();
+    await Promise.all([client.untilOpen(), server.untilOpen()]);
+    client.socket.end();
+    await Promise.all([client.untilEnd(), server.untilEnd()]);
+  });
+
+  it('waits for the last bytes of a blocked socket', async () => {
+    const { client, server } = await openTlsPair(bench, context);
+    const bytes = Buffer.alloc(2 << 20, 7);
+    server.socket.pauseReading();
+    client.write(bytes);
+    expect(client.socket.blocked).to.equal(true);
+    client.socket.end();
+    expect(client.socket.state).to.equal('closing');
+    server.socket.resumeReading();
+    expect(await server.untilEnd()).to.deep.equal({ kind: 'closed' });
+    expect(server.bytes).to.equal(bytes.length);
+    expect(await client.untilEnd()).to.deep.equal({ kind: 'closed' });
+  });
+
+  it('comes after one second when the peer does not answer ours', async () => {
+    const { client, server } = await openTlsPair(bench, context);
+    server.socket.freeze();
+    const beganMs = performance.now();
+    client.socket.end();
+    expect(await client.untilEnd()).to.include({ code: 'TLS_TIMEOUT' });
+    expect(performance.now() - beganMs).to.be.within(990, 1_900);
+    server.socket.destroy();
+  });
+
+  it('is told once when the owner writes more than a blocked connection may keep', async () => {
+    const { client, server } = await openTlsPair(bench, context);
+    server.socket.pauseReading();
+    for (let written = 0; written < 12; written++) client.write(Buffer.alloc(1 << 20));
+    expect(await client.untilEnd()).to.include({ code: 'TLS_WRITE_OVERFLOW' });
+    server.socket.destroy();
+  });
+
+  it('is no event of the call that meets it: write() to a peer that has gone', async () => {
+    const { client, server } = await openTlsPair(bench, context);
+    client.socket.pauseReading();
+    server.socket.destroy();
+    client.write('one');
+    client.write('two');
+    expect(client.end).to.equal(undefined);
+    expect((await client.untilEnd()).kind).to.equal('error');
+  });
+
+  it('is the alert of the peer, not the reset that follows it', async () => {
+    const { client, server } = tlsPair(bench, context);
+    server.refusal = 'no';
+    client.onOpen = () => client.write(Buffer.alloc(100_000));
+    expect(await client.untilEnd()).to.include({ kind: 'alert', name: 'access_denied' });
+    await server.untilEnd();
+  });
+
+  it('comes once, and the kernel does not wake a paused connection that was reset', async () => {
+    const listener: { fd: number } = { fd: -1 };
+    const { loop, buffers } = bench;
+    const accepted = Promise.withResolvers<void>();
+    const opened = new Listener(loop, (fd) => {
+      listener.fd = fd;
+      accepted.resolve();
+      loop.returnToNode();
+    });
+    const client = new Recorder(bench);
+    const fd = connectTo(opened.port);
+    client.socket = TlsSocket.connect(loop, buffers, context, fd, client, 10_000);
+    await accepted.promise;
+    opened.close();
+    const server = new Recorder(bench);
+    server.socket = TlsSocket.accept(loop, buffers, context, listener.fd, server, 10_000);
+    await Promise.all([client.untilOpen(), server.untilOpen()]);
+    client.socket.pauseReading();
+    const events = countEvents(client.socket);
+    setLinger0(listener.fd);
+    server.socket.destroy();
+    expect(await client.untilEnd()).to.include({ code: 'ECONNRESET' });
+    expect(events()).to.be.within(1, 3);
+  });
+
+  it('waits for a paused reader, and the hang-up does not spin', async () => {
+    const { client, server } = await openTlsPair(bench, context);
+    client.socket.pauseReading();
+    const events = countEvents(client.socket);
+    server.write('last words');
+    client.socket.end();
+    server.socket.end();
+    await server.untilEnd();
+    const beganMs = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(performance.now() - beganMs).to.be.lessThan(900);
+    expect(events()).to.be.lessThan(5);
+    expect(client.end).to.equal(undefined);
+    client.socket.resumeReading();
+    expect(await client.untilEnd()).to.deep.equal({ kind: 'closed' });
+    expect(client.text).to.equal('last words');
+  });
+
+  it('leaves the others alone when an owner throws', async () => {
+    const bad = await openTlsPair(bench, context);
+    const good = await openTlsPair(bench, context);
+    const faults = bench.loop.faults;
+    bad.server.onData = () => {
+      throw new Error('in the owner');
+    };
+    bad.client.write('x');
+    good.client.write('y');
+    expect(await bad.server.untilEnd()).to.include({ code: 'TLS_INTERNAL_ERROR' });
+    await good.server.until(() => good.server.text === 'y');
+    expect(bench.loop.faults).to.equal(faults + 1);
+    good.client.socket.destroy();
+    await Promise.all([good.server.untilEnd(), bad.client.untilEnd()]);
+  });
+
+  it('may be made within every call: destroy() in onTlsOpen and in onPlaintext', async () => {
+    const inOpen = tlsPair(bench, context);
+    inOpen.server.onOpen = () => inOpen.server.socket.destroy();
+    expect((await inOpen.client.untilEnd()).kind).to.be.oneOf(['truncated', 'error']);
+    expect(inOpen.server.end).to.equal(undefined);
+
+    const inData = await openTlsPair(bench, context);
+    inData.server.onData = () => inData.server.socket.destroy();
+    inData.client.write('x');
+    inData.client.socket.end();
+    await inData.client.untilEnd();
+    expect(inData.server.end).to.equal(undefined);
+  });
+
+  it('delivers nothing after pauseReading(), also what came along with the handshake', async () => {
+    const { client, server } = tlsPair(bench, context);
+    client.onOpen = () => client.write('with the handshake');
+    server.onOpen = () => server.socket.pauseReading();
+    await server.untilOpen();
+    server.write('answer');
+    await client.until(() => client.text === 'answer');
+    expect(server.text).to.equal('');
+    server.socket.resumeReading();
+    await server.until(() => server.text === 'with the handshake');
+    client.socket.destroy();
+    await server.untilEnd();
+  });
+}).timeout(15_000);
+
+function send(fd: number, bytes: Uint8Array | string): void {
+  const slab = slabOf(bytes);
+  expect(sendFrom(fd, slab, 0, slab.size - 1)).to.equal(slab.size - 1);
+}
+
+/** Counts calls of onEvents, to see a handler that the kernel wakes again and again. */
+function countEvents(socket: TlsSocket): () => number {
+  let count = 0;
+  const original = socket.onEvents.bind(socket);
+  socket.onEvents = (events: number): void => {
+    count++;
+    original(events);
+  };
+  return () => count;
+}
