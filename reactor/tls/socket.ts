@@ -303,7 +303,6 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     );
     this.#outgoing.keyUpdateOwed = writing.keyUpdateOwed;
     this.#outbox.keep(writing.waiting, 0, writing.waiting.length);
-    this.#drainedOwed = writing.waiting.length > 0;
     this.#paused = state.readingPaused;
     this.#frozen = true;
     this.#outbox.held = true;

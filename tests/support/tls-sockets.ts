@@ -138,6 +138,7 @@ export function handOver(bench: TlsBench, owner: Recorder): void {
   const fd = passedDescriptor(old.fd);
   old.release();
   owner.socket = TlsSocket.restore(bench.loop, bench.buffers, state, fd, owner);
+  owner.socket.thaw();
 }
 
 /** An owner that keeps what it is told, and lets a test wait for it. */

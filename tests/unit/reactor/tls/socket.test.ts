@@ -102,6 +102,7 @@ describe('TlsSocket', () => {
     bench.loop.remove(server.socket);
     next.socket = TlsSocket.restore(bench.loop, bench.buffers, state, server.socket.fd, next);
     next.socket.thaw();
+    next.socket.thaw();
     client.write('after');
     await next.until(() => next.text === 'while frozen after');
     next.write('answer');
