@@ -6,7 +6,13 @@ import { after, describe, it } from 'mocha';
 import { TlsContext } from '#reactor/tls/context.ts';
 import { TlsSocket } from '#reactor/tls/socket.ts';
 import { APP, TestAuthority } from '#tests/support/tls-material.ts';
-import { openTlsPair, Recorder, tlsPair, useTlsBench } from '#tests/support/tls-sockets.ts';
+import {
+  openTlsPair,
+  passedDescriptor,
+  Recorder,
+  tlsPair,
+  useTlsBench,
+} from '#tests/support/tls-sockets.ts';
 
 describe('TlsSocket', () => {
   const bench = useTlsBench();
@@ -99,9 +105,9 @@ describe('TlsSocket', () => {
     const state = structuredClone(server.socket.export());
     client.write('while frozen ');
     const next = new Recorder(bench);
-    bench.loop.remove(server.socket);
-    next.socket = TlsSocket.restore(bench.loop, bench.buffers, state, server.socket.fd, next);
-    next.socket.thaw();
+    const fd = passedDescriptor(server.socket.fd);
+    server.socket.release();
+    next.socket = TlsSocket.restore(bench.loop, bench.buffers, state, fd, next);
     next.socket.thaw();
     client.write('after');
     await next.until(() => next.text === 'while frozen after');
