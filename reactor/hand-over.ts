@@ -42,16 +42,23 @@ export async function sendState(
   }
 }
 
-/** What {@link sendState} sends. Whatever goes wrong, no descriptor stays open. */
+/**
+ * What {@link sendState} sends. `wipe` overwrites the received bytes, keys among them: call it when every byte
+ * array of the state has been copied. Whatever goes wrong, no descriptor stays open.
+ */
 export async function receiveState(
   channel: PacketChannel,
   deadlineMs: number,
-): Promise<{ readonly state: unknown; readonly descriptors: readonly number[] }> {
+): Promise<{
+  readonly state: unknown;
+  readonly descriptors: readonly number[];
+  readonly wipe: () => void;
+}> {
   const first = await channel.receive(deadlineMs);
   const descriptors: number[] = [];
   try {
     const header = readHeader(first);
-    const state = readStateFile(first.fds[0] as number, header.bytes);
+    const { state, wipe } = readStateFile(first.fds[0] as number, header.bytes);
     while (descriptors.length < header.descriptors) {
       const { fds } = await channel.receive(deadlineMs);
       descriptors.push(...fds);
@@ -59,7 +66,7 @@ export async function receiveState(
     }
     if (descriptors.length > header.descriptors)
       throw new ChannelError('too many descriptors came');
-    return { state, descriptors };
+    return { state, descriptors, wipe };
   } catch (error) {
     for (const fd of descriptors) closeSocket(fd);
     throw error;
@@ -78,13 +85,12 @@ function readHeader(packet: Packet): Header {
   return { bytes, descriptors };
 }
 
-function readStateFile(fd: number, length: number): unknown {
+function readStateFile(fd: number, length: number): { state: unknown; wipe: () => void } {
   const bytes = readMemfd(fd, length);
   if (typeof bytes === 'string') throw new ChannelError(bytes);
   if (bytes.length !== length) throw new ChannelError('the state is not complete');
-  const state: unknown = deserialize(bytes);
-  bytes.fill(0);
-  return state;
+  // Byte arrays of the result are views of these bytes, which therefore stay until the caller wipes them.
+  return { state: deserialize(bytes) as unknown, wipe: () => bytes.fill(0) };
 }
 
 function isCount(value: unknown, max: number): value is number {

@@ -296,6 +296,9 @@ export class App implements Giver {
     } catch (error) {
       taken.taken.abandon();
       throw error;
+    } finally {
+      // The workers have copies of their own.
+      taken.wipe();
     }
     if (!(await taken.taken.confirm())) {
       return 'the hand-over broke off; the predecessor goes on serving';

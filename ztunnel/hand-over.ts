@@ -148,7 +148,13 @@ export type TakeOver =
   /** There is one, and it does not hand over to us. It goes on. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** Everything is here and is served by nobody until {@link TakenOver.confirm}. */
-  | { readonly kind: 'taken'; readonly handed: Handed; readonly taken: TakenOver };
+  | {
+      readonly kind: 'taken';
+      readonly handed: Handed;
+      /** Overwrites the received keys; call it when the state's byte arrays have been copied. */
+      readonly wipe: () => void;
+      readonly taken: TakenOver;
+    };
 
 export interface TakenOver {
   /**
@@ -179,8 +185,8 @@ export async function takeOver(loop: Loop, path: string): Promise<TakeOver> {
     }
     if (welcome.kind !== 'welcome') throw new ChannelError(`got "${welcome.kind}" for "welcome"`);
     await send(channel, { kind: 'request' }, greetingMs);
-    const handed = await receiveState(channel, performance.now() + STATE_DEADLINE_MS);
-    return { kind: 'taken', handed, taken: new Confirmation(channel) };
+    const { wipe, ...handed } = await receiveState(channel, performance.now() + STATE_DEADLINE_MS);
+    return { kind: 'taken', handed, wipe, taken: new Confirmation(channel) };
   } catch (error) {
     channel.close();
     throw error;

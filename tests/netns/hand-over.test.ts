@@ -1,0 +1,146 @@
+import { expect } from 'chai';
+import { after, before, describe, it } from 'mocha';
+
+import { writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
+import { startNodeAuthority } from '#tests/bed/node-authority.ts';
+import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
+import { program, type Running } from '#tests/bed/process.ts';
+import type { Checked } from '#tests/bed/programs/checked-stream.ts';
+import type { Tally } from '#tests/bed/programs/request-loop.ts';
+import type { Trickle } from '#tests/bed/programs/trickle.ts';
+import { createWorld, type World } from '#tests/bed/world.ts';
+
+const ROUNDS = 10;
+const BUSY_CONNECTIONS = 200;
+const PAUSE_MS_MAX = 100;
+const TRICKLE_EVERY_MS = 25;
+
+async function ask<Answer>(running: Running): Promise<Answer> {
+  const heard = running.lines.length;
+  running.tell('?');
+  return JSON.parse(await running.waitFor(/^\{/, 10_000, heard)) as Answer;
+}
+
+/** The sum of a counter over all its series. */
+function sumOf(exposition: string, name: string): number {
+  let sum = 0;
+  for (const line of exposition.split('\n')) {
+    if (line.startsWith(`${name}{`)) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}
+
+describe('hand-over of node tunnels', function () {
+  this.timeout(180_000);
+  let world: World;
+  let configuration: string;
+  const tunnels: NodeTunnel[] = [];
+
+  before(async () => {
+    world = await createWorld({
+      prefix: 'ambit-handover',
+      nodes: [
+        { name: 'one', pods: [{ name: 'client' }] },
+        { name: 'two', pods: [{ name: 'server' }] },
+      ],
+    });
+    configuration = writeMeshConfiguration(world);
+    for (const pod of world.pods) await world.enrol(pod);
+    for (const node of world.nodes) {
+      const authority = await startNodeAuthority(world, node);
+      tunnels.push(await NodeTunnel.start(world, node, { configuration, ...authority }));
+    }
+    const app = world.start(
+      world.pod('server'),
+      program('tests/bed/programs/app.ts', 'http=8080', 'send=8081', 'echo=8082'),
+    );
+    await app.waitFor(/^serving$/);
+  });
+
+  after(async () => {
+    await world.dispose();
+  });
+
+  const metrics = async (): Promise<string> => {
+    const scraped = await world.run(world.node('one'), [
+      'curl',
+      '-sf',
+      '-m',
+      '5',
+      'http://127.0.0.1:15020/metrics',
+    ]);
+    expect(scraped.code).to.equal(0);
+    return scraped.stdout;
+  };
+
+  it('moves everything ten times in a row: no error, no byte changed, no pause, policies and counters go on', async () => {
+    const client = world.pod('client');
+    const address = world.pod('server').ipv4;
+    const loop = world.start(
+      client,
+      program(
+        'tests/bed/programs/request-loop.ts',
+        address,
+        '8080',
+        '/1000',
+        `${BUSY_CONNECTIONS}`,
+      ),
+    );
+    await loop.waitFor(/^running$/, 20_000);
+    const trickle = world.start(
+      client,
+      program('tests/bed/programs/trickle.ts', address, '8080', '/100', `${TRICKLE_EVERY_MS}`),
+    );
+    const stream = world.start(
+      client,
+      program('tests/bed/programs/checked-stream.ts', address, '8082'),
+    );
+    await stream.waitFor(/^running$/, 20_000);
+    const openedBefore = sumOf(await metrics(), 'istio_tcp_connections_opened_total');
+    expect(openedBefore).to.be.at.least(BUSY_CONNECTIONS);
+
+    for (let round = 0; round < ROUNDS; round++) {
+      const predecessors = await Promise.all(tunnels.map((tunnel) => tunnel.startSuccessor()));
+      for (const predecessor of predecessors) {
+        expect(await predecessor.exited, predecessor.lines.slice(-5).join('\n')).to.deep.equal({
+          code: 0,
+          signal: null,
+        });
+      }
+    }
+
+    const tally = await ask<Tally>(loop);
+    const trickled = await ask<Trickle>(trickle);
+    const streamed = await ask<Checked>(stream);
+    expect(tally.reasons).to.deep.equal([]);
+    expect(tally).to.include({ errors: 0, reconnects: 0 });
+    expect(trickled.reasons).to.deep.equal([]);
+    expect(trickled.errors).to.equal(0);
+    expect(trickled.connections).to.be.greaterThan(100);
+    expect(streamed.errors).to.deep.equal([]);
+    expect(streamed.bytes).to.be.greaterThan(100_000_000);
+    const pauses = {
+      busy: tally.slowestMs,
+      trickle: trickled.slowestMs,
+      stream: streamed.slowestMs,
+    };
+    expect(Math.max(...Object.values(pauses)), JSON.stringify(pauses)).to.be.lessThan(PAUSE_MS_MAX);
+
+    // What was counted before the moves is counted still, and nothing twice.
+    const opened = sumOf(await metrics(), 'istio_tcp_connections_opened_total');
+    expect(opened).to.be.within(
+      openedBefore + trickled.connections - 50,
+      openedBefore + trickled.connections + 50,
+    );
+
+    // A policy that comes now must find what was opened ten processes ago.
+    const name = 'no-client';
+    const rule = '[{principals: [!Exact cluster.local/ns/default/sa/client]}]';
+    writeMeshConfiguration(world, {
+      policies: `[{name: ${name}, namespace: default, scope: Namespace, action: Deny, dryRun: false, rules: [[${rule}]]}]`,
+    });
+    await tunnels[1]!.process.waitFor(new RegExp(`policy change.*policy="default/${name}"`), 5_000);
+    const cut = await ask<Tally>(loop);
+    expect(cut.errors).to.be.at.least(BUSY_CONNECTIONS);
+  });
+});
