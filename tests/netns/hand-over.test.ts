@@ -8,11 +8,14 @@ import { program, type Running } from '#tests/bed/process.ts';
 import type { Checked } from '#tests/bed/programs/checked-stream.ts';
 import type { Tally } from '#tests/bed/programs/request-loop.ts';
 import type { Trickle } from '#tests/bed/programs/trickle.ts';
-import { createWorld, type World } from '#tests/bed/world.ts';
+import { createWorld, type Pod, type World } from '#tests/bed/world.ts';
 
 const ROUNDS = 10;
 const BUSY_CONNECTIONS = 200;
 const PAUSE_MS_MAX = 100;
+// Busy, but with processor time to spare: two new processes start beside it all, on two cores.
+const PAUSE_BETWEEN_REQUESTS_MS = 100;
+const STREAM_MB_PER_S = 40;
 const TRICKLE_EVERY_MS = 25;
 
 async function ask<Answer>(running: Running): Promise<Answer> {
@@ -40,26 +43,34 @@ describe('hand-over of node tunnels', function () {
     world = await createWorld({
       prefix: 'ambit-handover',
       nodes: [
-        { name: 'one', pods: [{ name: 'client' }] },
-        { name: 'two', pods: [{ name: 'server' }] },
+        { name: 'one', pods: [{ name: 'client' }, { name: 'outside-client' }] },
+        { name: 'two', pods: [{ name: 'server' }, { name: 'outside-server' }] },
       ],
     });
     configuration = writeMeshConfiguration(world);
-    for (const pod of world.pods) await world.enrol(pod);
+    for (const pod of inMesh()) await world.enrol(pod);
     for (const node of world.nodes) {
       const authority = await startNodeAuthority(world, node);
-      tunnels.push(await NodeTunnel.start(world, node, { configuration, ...authority }));
+      tunnels.push(
+        await NodeTunnel.start(world, node, {
+          configuration,
+          pods: inMesh().filter((pod) => pod.node === node),
+          ...authority,
+        }),
+      );
     }
-    const app = world.start(
-      world.pod('server'),
-      program('tests/bed/programs/app.ts', 'http=8080', 'send=8081', 'echo=8082'),
-    );
-    await app.waitFor(/^serving$/);
+    for (const pod of ['server', 'outside-server']) {
+      const services = ['http=8080', 'echo=8082'];
+      const app = world.start(world.pod(pod), program('tests/bed/programs/app.ts', ...services));
+      await app.waitFor(/^serving$/);
+    }
   });
 
   after(async () => {
     await world.dispose();
   });
+
+  const inMesh = (): readonly Pod[] => [world.pod('client'), world.pod('server')];
 
   const metrics = async (): Promise<string> => {
     const scraped = await world.run(world.node('one'), [
@@ -84,6 +95,7 @@ describe('hand-over of node tunnels', function () {
         '8080',
         '/1000',
         `${BUSY_CONNECTIONS}`,
+        `${PAUSE_BETWEEN_REQUESTS_MS}`,
       ),
     );
     await loop.waitFor(/^running$/, 20_000);
@@ -93,9 +105,22 @@ describe('hand-over of node tunnels', function () {
     );
     const stream = world.start(
       client,
-      program('tests/bed/programs/checked-stream.ts', address, '8082'),
+      program('tests/bed/programs/checked-stream.ts', address, '8082', `${STREAM_MB_PER_S}`),
     );
     await stream.waitFor(/^running$/, 20_000);
+    // Between pods that no tunnel serves: what stands still there, stands still for want of a processor.
+    const beside = world.start(
+      world.pod('outside-client'),
+      program(
+        'tests/bed/programs/request-loop.ts',
+        world.pod('outside-server').ipv4,
+        '8080',
+        '/1000',
+        '20',
+        '20',
+      ),
+    );
+    await beside.waitFor(/^running$/, 20_000);
     const openedBefore = sumOf(await metrics(), 'istio_tcp_connections_opened_total');
     expect(openedBefore).to.be.at.least(BUSY_CONNECTIONS);
 
@@ -119,12 +144,16 @@ describe('hand-over of node tunnels', function () {
     expect(trickled.connections).to.be.greaterThan(100);
     expect(streamed.errors).to.deep.equal([]);
     expect(streamed.bytes).to.be.greaterThan(100_000_000);
+    const noiseMs = (await ask<Tally>(beside)).slowestMs;
     const pauses = {
       busy: tally.slowestMs,
       trickle: trickled.slowestMs,
       stream: streamed.slowestMs,
     };
-    expect(Math.max(...Object.values(pauses)), JSON.stringify(pauses)).to.be.lessThan(PAUSE_MS_MAX);
+    expect(
+      Math.max(...Object.values(pauses)),
+      JSON.stringify({ ...pauses, noiseMs }),
+    ).to.be.lessThan(PAUSE_MS_MAX + noiseMs);
 
     // What was counted before the moves is counted still, and nothing twice.
     const opened = sumOf(await metrics(), 'istio_tcp_connections_opened_total');

@@ -1,7 +1,7 @@
-// A stream without an end through an echo service: sends a pattern as fast as it is taken, and checks every
-// byte that comes back.
+// A stream without an end through an echo service: sends a pattern, as fast as it is taken or at a given rate,
+// and checks every byte that comes back.
 //
-//   node tests/bed/programs/checked-stream.ts HOST PORT
+//   node tests/bed/programs/checked-stream.ts HOST PORT [MEGABYTES_PER_SECOND]
 //
 // Prints `running` after the first megabyte. A line on standard input is answered with one line of JSON, the
 // `Checked` so far; the end of standard input ends it.
@@ -21,7 +21,7 @@ const PERIOD = 65_521;
 const CHUNK_BYTES = 262_144;
 const RUNNING_BYTES = 1_000_000;
 
-const [host = '', port = ''] = process.argv.slice(2);
+const [host = '', port = '', rate = 'unlimited'] = process.argv.slice(2);
 const pattern = Buffer.alloc(
   PERIOD * 6,
   Buffer.from(Array.from({ length: PERIOD }, (_, at) => (at * 31 + (at >> 8)) & 0xff)),
@@ -30,18 +30,26 @@ const errors: string[] = [];
 let sent = 0;
 let checked = 0;
 let slowestMs = 0;
-let heardMs = performance.now();
+const startedMs = performance.now();
+let heardMs = startedMs;
 let ending = false;
 
 const socket = connect({ host, port: Number(port) }, send);
 
+/** Chunks that may be sent by now. */
+function allowance(): number {
+  if (rate === 'unlimited') return Number.POSITIVE_INFINITY;
+  return ((performance.now() - startedMs) * Number(rate) * 1_000) / CHUNK_BYTES;
+}
+
 function send(): void {
-  for (;;) {
+  while (sent / CHUNK_BYTES < allowance()) {
     const at = sent % PERIOD;
     const chunk = pattern.subarray(at, at + CHUNK_BYTES);
     sent += chunk.length;
     if (!socket.write(chunk)) return;
   }
+  if (!socket.destroyed) setTimeout(send, 2);
 }
 
 socket.on('drain', send);

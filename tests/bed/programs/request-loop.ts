@@ -1,7 +1,10 @@
 // A user who notices everything: keeps connections busy with small HTTP requests, one after the other on
 // each, and counts every request that fails and every connection that had to be opened again.
 //
-//   node tests/bed/programs/request-loop.ts HOST PORT PATH CONNECTIONS
+//   node tests/bed/programs/request-loop.ts HOST PORT PATH CONNECTIONS [PAUSE_MS]
+//
+// PAUSE_MS lies between an answer and the next request of a connection (default 0: as fast as it goes). With a
+// pause the machine is not saturated, and `slowestMs` tells of the path instead of the queue for the processor.
 //
 // Prints `running` after the first answer on every connection. A line on standard input is answered with
 // one line of JSON, the `Tally` so far; the end of standard input ends it after one last line.
@@ -24,7 +27,7 @@ export interface Tally {
 const RECONNECT_MS = 50;
 const REASONS_MAX = 5;
 
-const [host = '', port = '', path = '/', connections = '1'] = process.argv.slice(2);
+const [host = '', port = '', path = '/', connections = '1', pauseMs = '0'] = process.argv.slice(2);
 const request = Buffer.from(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
 const count = { requests: 0, errors: 0, reconnects: 0, slowestMs: 0 };
 const reasons: string[] = [];
@@ -37,6 +40,7 @@ class Caller {
   #answer = Buffer.alloc(0);
   #sentAtMs = 0;
   #asking = false;
+  #resting = false;
 
   /** Opens a connection for a request; `sinceMs` is when that was first tried. */
   open(sinceMs: number): void {
@@ -44,6 +48,7 @@ class Caller {
     this.#socket = socket;
     this.#answer = Buffer.alloc(0);
     this.#asking = true;
+    this.#resting = false;
     this.#sentAtMs = sinceMs;
     socket.setNoDelay(true);
     socket.on('connect', () => socket.write(request));
@@ -56,7 +61,7 @@ class Caller {
 
   /** How long the request that is open now has been waiting. */
   waitingMs(): number {
-    return ending ? 0 : performance.now() - this.#sentAtMs;
+    return ending || this.#resting ? 0 : performance.now() - this.#sentAtMs;
   }
 
   close(): void {
@@ -74,9 +79,16 @@ class Caller {
     this.#answer = this.#answer.subarray(end);
     count.requests++;
     count.slowestMs = Math.max(count.slowestMs, performance.now() - this.#sentAtMs);
+    this.#resting = true;
     waitingForFirst.delete(this);
     if (waitingForFirst.size === 0) announce();
+    if (pauseMs === '0') this.#ask();
+    else setTimeout(() => this.#ask(), Number(pauseMs));
+  }
+
+  #ask(): void {
     this.#sentAtMs = performance.now();
+    this.#resting = false;
     this.#socket?.write(request);
   }
 
