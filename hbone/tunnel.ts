@@ -156,6 +156,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
               connectionWindow: options.connectionWindow,
               maxFrameSize: options.maxFrameSize,
               maxConcurrentStreams: options.maxConcurrentStreams,
+              // Cheaper for both sides; a tunnel's few headers are no burden to the network.
+              huffman: false,
             },
             this,
             this,
@@ -359,6 +361,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   onTlsDrained(): void {
     this.#flush();
+    this.#http2.flushCredit();
     this.#resumeWaiting();
   }
 

@@ -71,6 +71,7 @@ export class App implements Giver {
   readonly #identities = new Map<Identity, IdentityUpdate>();
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   #hasPredecessor = false;
+  #frozenMs = 0;
   #loop: Loop | undefined;
   #pods: Pods | undefined;
   #zds: ZdsClient | undefined;
@@ -331,6 +332,7 @@ export class App implements Giver {
   }
 
   async freeze(): Promise<Handed> {
+    this.#frozenMs = performance.now();
     if (this.stopping) throw new Error('this process is about to end');
     const indexes = Array.from({ length: this.#workers.count }, (_, index) => index);
     const exported = await Promise.allSettled(
@@ -373,10 +375,11 @@ export class App implements Giver {
   }
 
   async released(successorPid: number): Promise<void> {
+    const pause = `${Math.round(performance.now() - this.#frozenMs)}ms`;
     this.stopping = true;
     this.#source.close();
     await this.#workers.askAll({ kind: 'release' });
-    this.#log.info('everything was handed over', { successor: successorPid });
+    this.#log.info('everything was handed over', { successor: successorPid, pause });
     // Its pod's container would be started again by Kubernetes, and take everything back.
     if (this.#config.waitAfterHandOver) {
       await this.#writer.flush();
