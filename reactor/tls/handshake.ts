@@ -1,6 +1,6 @@
 import { invariant } from '#common/assert.ts';
 
-import { addressOf, allocateSlab, type Slab } from '../memory.ts';
+import { addressOf, allocateSlab, copyFromForeign, type Slab } from '../memory.ts';
 import { Alert, alertName } from './alert.ts';
 import type { TlsContext } from './context.ts';
 import { TrafficSecrets } from './key-log.ts';
@@ -61,8 +61,11 @@ const REASON_MASK = 0x7fffff;
 /** Bytes; what a peer's chain may have, and the structure around it. */
 const CERTIFICATE_LENGTH_MAX = 65_536;
 
-/** Per thread, used within a call: an address and a length that OpenSSL writes. */
+/** Per thread, used within a call: an address and a length that OpenSSL writes, and what stands there. */
 const alpn = allocateSlab(16);
+const ALPN_LENGTH_AT = 8;
+const ALPN_AT = 12;
+const H2 = 'h2';
 const certificateDer = allocateSlab(CERTIFICATE_LENGTH_MAX);
 
 /** One handshake, done by OpenSSL over memory: bytes in, bytes out, then the keys. */
@@ -150,10 +153,12 @@ export class Handshake {
 
   /** With no extension at all OpenSSL lets a handshake pass, in both roles. */
   #speaksH2(): boolean {
-    const at = addressOf(alpn, 0, 16);
-    SSL_get0_alpn_selected(this.#ssl, at, at + 8);
-    // Both sides know one protocol, so that an answer can only be this one.
-    return alpn.bytes.readUInt32LE(8) === 2;
+    const at = addressOf(alpn, 0, alpn.size);
+    SSL_get0_alpn_selected(this.#ssl, at, at + ALPN_LENGTH_AT);
+    const { bytes } = alpn;
+    if (bytes.readUInt32LE(ALPN_LENGTH_AT) !== H2.length) return false;
+    copyFromForeign(alpn, ALPN_AT, Number(bytes.readBigUInt64LE(0)), H2.length);
+    return bytes.toString('latin1', ALPN_AT, ALPN_AT + H2.length) === H2;
   }
 
   /** DER, valid until the next handshake of this thread. */
