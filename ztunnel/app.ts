@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { systemClock } from '#common/clock.ts';
+import { saveCompiledCode } from '#common/compile-cache.ts';
 import { LogLevels } from '#common/log/filter.ts';
 import { textLine } from '#common/log/format.ts';
 import { Logger } from '#common/log/logger.ts';
@@ -197,6 +198,7 @@ export class App implements Giver {
     await this.#openAdmin();
     this.#source.follow();
     this.#listenForSuccessor(loop);
+    saveCompiledCode();
     this.#log.info('serving', { workers: this.#workers.count, node: this.#config.self.nodeName });
     return undefined;
   }

@@ -1,5 +1,9 @@
-import { App } from './app.ts';
-import { readConfig } from './config.ts';
+import { keepCompiledCode } from '#common/compile-cache.ts';
+
+keepCompiledCode();
+// Imported only now: what is imported above is compiled before the cache is there.
+const { readConfig } = await import('./config.ts');
+const { App } = await import('./app.ts');
 
 const read = readConfig();
 if (read.kind === 'refused') {
@@ -10,10 +14,11 @@ if (read.kind === 'refused') {
 
 const app = new App(read.config, read.warnings);
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  // A second Ctrl-C does not wait.
-  process.on(signal, () =>
-    app.stopping && signal === 'SIGINT' ? process.exit(1) : app.shutDown(signal),
-  );
+  process.on(signal, () => {
+    // A second Ctrl-C does not wait.
+    if (app.stopping && signal === 'SIGINT') process.exit(1);
+    app.shutDown(signal);
+  });
 }
 const problem = await app.run();
 if (problem !== undefined) process.stderr.write(`ztunnel: ${problem}\n`);

@@ -1,10 +1,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { invariant } from '#common/assert.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { keepCompiledCode, saveCompiledCode } from '#common/compile-cache.ts';
 
-import { DataPlane } from './data-plane.ts';
 import type { FromWorker, ToWorker, WorkerSettings } from './protocol.ts';
+
+keepCompiledCode();
+const { openThreadLoop } = await import('#reactor/thread-loop.ts');
+const { DataPlane } = await import('./data-plane.ts');
 
 const port = parentPort;
 invariant(port !== null, 'a data worker runs in a worker thread');
@@ -30,3 +33,4 @@ port.on('message', (message: ToWorker) => {
 
 loop.start();
 post({ type: 'ready' });
+saveCompiledCode();

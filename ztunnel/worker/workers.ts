@@ -114,6 +114,7 @@ export class Workers {
       // node:ffi tells a worker its own event loop; that it is experimental is known and tested at start.
       execArgv: ['--disable-warning=ExperimentalWarning'],
       name: `data-${index}`,
+      resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
     const member: Member = { worker, pending: new Map() };
     this.#members[index] = member;
