@@ -31,5 +31,6 @@ export function workerSettings(config: Config): WorkerSettings {
     listen: { ipv6: config.ipv6Enabled, reusePort: config.inpod.portReuse },
     tunnels,
     log: config.log,
+    policyInfoLogging: config.policyInfoLogging,
   };
 }

@@ -20,6 +20,8 @@ export interface PolicedConnection {
  * that a change in between still finds it.
  */
 export class Connections {
+  /** Told of every judgement; for the log of what policies decide and would decide. */
+  onVerdict: ((facts: ConnectionFacts, verdict: Verdict) => void) | undefined;
   readonly #mesh: MeshView;
   readonly #live = new Set<PolicedConnection>();
 
@@ -44,7 +46,9 @@ export class Connections {
     // The workload as it is now: a policy may have come to select it since the connection was accepted.
     const uid: WorkloadUid = connection.workload.uid;
     const workload = this.#mesh.workload(uid) ?? connection.workload;
-    return evaluate(this.#mesh.policiesFor(workload), connection.facts);
+    const verdict = evaluate(this.#mesh.policiesFor(workload), connection.facts);
+    this.onVerdict?.(connection.facts, verdict);
+    return verdict;
   }
 
   /** Judges everything again, and cuts what is no longer allowed. How many were cut. */

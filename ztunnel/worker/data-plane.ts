@@ -1,4 +1,5 @@
 import { LogLevels } from '#common/log/filter.ts';
+import type { LineSink } from '#common/log/logger.ts';
 import { LineCollector } from '#common/log/writer.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import type { AccessEvent, AccessRecord } from '#dataplane/telemetry/access-log.ts';
@@ -17,6 +18,7 @@ import { Identities } from './identities.ts';
 import { PodProxy } from './pod-proxy.ts';
 import type { PodState } from './pod-state.ts';
 import { exportPod, freezePod, releasePod, restorePod, thawPod } from './pod-state.ts';
+import { PolicyLog } from './policy-log.ts';
 import type {
   Collected,
   FromWorker,
@@ -69,6 +71,8 @@ export class DataPlane {
       access: this.#log,
       report: (problem) => post({ type: 'report', problem }),
     };
+    const policyLog = new PolicyLog(this.#log, settings);
+    this.#thread.connections.onVerdict = (facts, verdict) => policyLog.write(facts, verdict);
     loop.onFault = (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       post({ type: 'report', problem: `a connection was closed by a fault of ours: ${text}` });
@@ -199,7 +203,7 @@ export class DataPlane {
 }
 
 /** Collects access lines, and hands them to the control thread in batches: a worker never waits for a reader. */
-class WorkerLog implements AccessSink, Timer {
+class WorkerLog implements AccessSink, LineSink, Timer {
   readonly levels: LogLevels;
   readonly #loop: Loop;
   readonly #format: WorkerSettings['log']['format'];
@@ -223,7 +227,11 @@ class WorkerLog implements AccessSink, Timer {
 
   write(record: AccessRecord, event: AccessEvent): void {
     if (!this.levels.enabled(ACCESS_SCOPE, accessLevel(event, record))) return;
-    this.#collector.writeLine(accessLine(record, event, Date.now(), this.#format));
+    this.writeLine(accessLine(record, event, Date.now(), this.#format));
+  }
+
+  writeLine(line: string): void {
+    this.#collector.writeLine(line);
     if (this.#collector.pending >= LOG_CHARACTERS) {
       this.flush();
     } else if (!this.#scheduled) {

@@ -17,6 +17,8 @@ export interface WorkerSettings {
   readonly listen: ListenSettings;
   readonly tunnels: TunnelOptions;
   readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
+  /** Log what policies decide at `info` instead of `debug`. */
+  readonly policyInfoLogging: boolean;
 }
 
 /** Control → worker, in order. No answer. */

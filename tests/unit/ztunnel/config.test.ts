@@ -64,6 +64,7 @@ describe('readConfig()', () => {
       responseBaggage: true,
       ipv6Enabled: true,
       policyInfoLogging: false,
+      waitAfterHandOver: false,
       workerThreads: 2,
       drainDeadlineMs: 5_000,
       log: { format: 'text', filter: { text: 'info', rules: [{ scope: '', upTo: 2 }] } },
@@ -195,6 +196,12 @@ describe('readConfig()', () => {
     const config = configOf({});
     expect(Object.isFrozen(config)).to.equal(true);
     expect(Object.isFrozen(config.ca.token)).to.equal(true);
+  });
+});
+
+describe('readConfig() in a cluster', () => {
+  it('waits for the signal to end after a hand-over', () => {
+    expect(configOf({ KUBERNETES_SERVICE_HOST: '10.0.0.1' }).waitAfterHandOver).to.equal(true);
   });
 });
 
