@@ -1,12 +1,19 @@
 import { closeSync } from 'node:fs';
 import { invariant } from '#common/assert.ts';
-import { parseIp, type SocketAddress } from '#common/net/address.ts';
+import { formatSocketAddress, parseIp, type SocketAddress } from '#common/net/address.ts';
 import { errnoName } from '#linux/libc.ts';
 import { inNetns, openNetns } from '#linux/netns.ts';
-import { acceptTcp, connectTcp, listenTcp } from '#linux/socket.ts';
+import { acceptTcp, connectTcp, listenTcp, localAddress, peerAddress } from '#linux/socket.ts';
 import { type EventHandler, type Loop, READABLE, WRITABLE } from '#reactor/loop.ts';
 import { allocateSlab } from '#reactor/memory.ts';
-import { closeSocket, receiveInto, sendFrom, socketError } from '#reactor/socket.ts';
+import {
+  closeSocket,
+  receiveInto,
+  sendFrom,
+  setLinger0,
+  shutdownWrite,
+  socketError,
+} from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 
 import type { Place } from './world.ts';
@@ -100,11 +107,39 @@ export class BedSockets implements Disposable {
 
   /** Sends a short text through one end and returns what arrives at the other. */
   async carry(from: number, to: number, text: string): Promise<string> {
+    this.send(from, text);
+    return this.receive(to, `"${text}"`);
+  }
+
+  /** Sends a short text. */
+  send(fd: number, text: string): void {
     const length = this.#slab.bytes.write(text);
-    sendFrom(from, this.#slab, 0, length);
-    await this.#until(to, READABLE, `"${text}"`);
-    const received = receiveInto(to, this.#slab, 0, this.#slab.size);
+    sendFrom(fd, this.#slab, 0, length);
+  }
+
+  /** What comes next: a text, empty at the end of the stream, or the name of an error. */
+  async receive(fd: number, what = 'anything'): Promise<string> {
+    await this.#until(fd, READABLE, what);
+    const received = receiveInto(fd, this.#slab, 0, this.#slab.size);
     return received < 0 ? errnoName(received) : this.#slab.bytes.toString('utf8', 0, received);
+  }
+
+  /** Ends our direction; the other stays open. */
+  finish(fd: number): void {
+    shutdownWrite(fd);
+  }
+
+  /** Closes it with a reset, as the kernel does for a program that dies. */
+  reset(fd: number): void {
+    setLinger0(fd);
+    this.close(fd);
+  }
+
+  /** `ip:port` of both ends, as this one sees them. */
+  ends(fd: number): { readonly local: string; readonly remote: string } {
+    const [local, remote] = [localAddress(fd), peerAddress(fd)];
+    invariant(local !== undefined && remote !== undefined, 'the socket is connected');
+    return { local: formatSocketAddress(local), remote: formatSocketAddress(remote) };
   }
 
   close(fd: number): void {

@@ -203,7 +203,10 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
       direction: 'inbound',
       source: record.source.address,
       originalDestination: record.destination.hboneAddress ?? '',
-      actualDestination: `${this.facts.destinationIp}:${this.facts.destinationPort}`,
+      actualDestination: formatSocketAddress({
+        ip: this.facts.destinationIp,
+        port: this.facts.destinationPort,
+      }),
       protocol: 'HBONE',
     };
   }

@@ -1,4 +1,4 @@
-import { parseIp, type SocketAddress } from '#common/net/address.ts';
+import { formatSocketAddress, parseIp, type SocketAddress } from '#common/net/address.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
 import { identityOf } from '#dataplane/state/workload.ts';
 import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
@@ -253,8 +253,8 @@ class WaitingTunnel implements Timer {
     if (this.#over) return;
     const { local, remote } = this.#ends;
     const addresses = {
-      source: `${remote.ip}:${remote.port}`,
-      destination: `${local.ip}:${local.port}`,
+      source: formatSocketAddress(remote),
+      destination: formatSocketAddress(local),
     };
     refuseEarly(this.#proxy.context.thread, 'inbound', addresses, reason);
     this.close();
