@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Capture, type Recording } from '#tests/bed/capture.ts';
 import { writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
-import { startNodeAuthority } from '#tests/bed/node-authority.ts';
+import { type NodeAuthority, startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
 import { program, type Running } from '#tests/bed/process.ts';
 import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
@@ -104,17 +104,20 @@ export class Stage {
   /** Starts a node tunnel on each node and puts every pod into its hands. */
   async startTunnels(): Promise<void> {
     const configuration = writeMeshConfiguration(this.world);
+    const command = this.#options.tunnelCommand;
+    const authorities = new Map<Node, NodeAuthority>();
+    // One after the other: the first makes the root that all share.
     for (const node of this.world.nodes) {
-      const authority = await startNodeAuthority(this.world, node);
-      const tunnel = await NodeTunnel.start(this.world, node, {
+      authorities.set(node, await startNodeAuthority(this.world, node));
+    }
+    const starting = [...authorities].map(async ([node, authority]) =>
+      NodeTunnel.start(this.world, node, {
         configuration,
         ...authority,
-        ...(this.#options.tunnelCommand === undefined
-          ? {}
-          : { command: this.#options.tunnelCommand }),
-      });
-      this.#tunnels.push(tunnel);
-    }
+        ...(command === undefined ? {} : { command }),
+      }),
+    );
+    this.#tunnels.push(...(await Promise.all(starting)));
     for (const pod of this.world.pods) await this.world.enrol(pod);
   }
 
