@@ -24,7 +24,7 @@ function localPair(): { cert: string; key: string } {
     subject: 'test',
     names: { addresses: [Uint8Array.of(127, 0, 0, 1)] },
     notBeforeMs: Date.now() - 60_000,
-    notAfterMs: Date.now() + 60_000,
+    notAfterMs: Date.now() + 3_600_000, // longer than a whole test run
     publicKey,
     issuerPrivateKey: privateKey,
     issuerPublicKey: publicKey,
