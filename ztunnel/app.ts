@@ -93,7 +93,10 @@ export class App implements Giver {
       onReplaced: (index, reason) => this.#refill(index, reason),
     });
     this.#source = new MeshSource(config.state, {
-      onDelta: (delta) => this.#onMesh(delta),
+      onDelta: (delta) => {
+        this.#onMesh(delta);
+        this.#logMesh();
+      },
       onRefused: (problems) => {
         for (const problem of problems) {
           this.#log.error('local configuration refused, the one before it stays in force', {
@@ -209,6 +212,15 @@ export class App implements Giver {
     this.#mesh.apply(delta);
     this.#workers.broadcast({ kind: 'mesh', delta });
     this.#updateWanted();
+  }
+
+  #logMesh(): void {
+    const { workloads, services, policies } = this.#mesh.snapshot();
+    this.#log.info('local configuration taken up', {
+      workloads: workloads.length,
+      services: services.length,
+      policies: policies.length,
+    });
   }
 
   #onIdentity(identity: Identity, update: CertificateChange): void {

@@ -8,6 +8,8 @@ export interface MeshOptions {
   readonly policies?: string;
   /** YAML list of services. Default: none. */
   readonly services?: string;
+  /** Keys (`namespace/name`) of the policies that select a pod, by the pod's name. Default: none. */
+  readonly selected?: Readonly<Record<string, readonly string[]>>;
   /** Pods that are reached in plain text. Default: none, all have tunnels. */
   readonly outside?: readonly string[];
 }
@@ -25,7 +27,7 @@ export function identityOf(pod: Pod): string {
  * returns its path. Writing it again changes it for tunnels that watch the file.
  */
 export function writeMeshConfiguration(world: World, options: MeshOptions = {}): string {
-  const workloads = world.pods.map((pod) => workloadOf(world, pod, options.outside ?? []));
+  const workloads = world.pods.map((pod) => workloadOf(world, pod, options));
   const path = join(world.directory, 'mesh.yaml');
   // JSON is YAML; policies come as text because their matches are YAML tags.
   writeFileSync(
@@ -35,7 +37,7 @@ export function writeMeshConfiguration(world: World, options: MeshOptions = {}):
   return path;
 }
 
-function workloadOf(world: World, pod: Pod, outside: readonly string[]): object {
+function workloadOf(world: World, pod: Pod, { outside = [], selected = {} }: MeshOptions): object {
   return {
     uid: `${CLUSTER_ID}//v1/Pod/${pod.namespace}/${pod.name}`,
     name: pod.name,
@@ -51,5 +53,6 @@ function workloadOf(world: World, pod: Pod, outside: readonly string[]): object 
     clusterId: CLUSTER_ID,
     trustDomain: TRUST_DOMAIN,
     services: {},
+    authorizationPolicies: selected[pod.name] ?? [],
   };
 }

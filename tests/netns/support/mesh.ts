@@ -1,3 +1,6 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
 import { type MeshOptions, writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
 import { startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
@@ -73,9 +76,26 @@ export class Mesh implements AsyncDisposable {
     return this.world.pod(name);
   }
 
-  /** Tells the tunnels about other policies. */
-  setPolicies(policies: string): void {
-    writeMeshConfiguration(this.world, { ...this.#spec, policies });
+  /** What the tunnels read their configuration from. */
+  get configuration(): string {
+    return join(this.world.directory, 'mesh.yaml');
+  }
+
+  /** Tells the tunnels about other policies; they take them up a moment later. */
+  writePolicies(policies: string, selected: MeshOptions['selected'] = {}): void {
+    writeMeshConfiguration(this.world, { ...this.#spec, policies, selected });
+  }
+
+  /** The same; resolves when they are in force on every node. */
+  async setPolicies(policies: string, selected: MeshOptions['selected'] = {}): Promise<void> {
+    const marks = [...this.#tunnels.values()].map(mark);
+    const before = existsSync(this.configuration) ? readFileSync(this.configuration, 'utf8') : '';
+    this.writePolicies(policies, selected);
+    // Tunnels have nothing to take up.
+    if (readFileSync(this.configuration, 'utf8') === before) return;
+    await Promise.all(marks.map((from) => takenUp(from)));
+    // Workers hear of everything in order: whoever answers for the dump has the policies.
+    await Promise.all(this.world.nodes.map(({ name }) => this.page(name, ':15000/config_dump')));
   }
 
   /** A connection from pod to pod, both ends held by the test. */
@@ -136,6 +156,10 @@ export async function page(world: World, from: Place, url: string): Promise<Page
 /** Where the log of a program is now: what comes later can be asked for. */
 export function mark(tunnel: NodeTunnel): { readonly process: Running; readonly after: number } {
   return { process: tunnel.process, after: tunnel.log.length };
+}
+
+async function takenUp({ process, after }: ReturnType<typeof mark>): Promise<void> {
+  await process.waitFor(/\tlocal configuration taken up\t/, 5_000, after);
 }
 
 /** The fields of the first access line that matches, after a mark; their order is that of the line. */
