@@ -40,6 +40,10 @@ const EVERYBODY: readonly Call[] = [
 ];
 const ALICE: readonly Call[] = ['alice', 'alice at the other port', 'alice over IPv6'];
 
+function others(than: readonly Call[]): readonly Call[] {
+  return EVERYBODY.filter((call) => !than.includes(call));
+}
+
 // alice and bob, of namespace default, eve of namespace other, a stranger without a tunnel ─▶ shop
 describe('policies', function () {
   this.timeout(20_000);
@@ -100,10 +104,6 @@ describe('policies', function () {
       if (counts && series.includes('response_flags="DENY"')) sum += count;
     }
     return sum;
-  }
-
-  function others(than: readonly Call[]): readonly Call[] {
-    return EVERYBODY.filter((call) => !than.includes(call));
   }
 
   it('let everybody in when there are none', async () => {

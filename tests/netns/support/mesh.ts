@@ -2,11 +2,18 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { type MeshOptions, writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
-import { startNodeAuthority } from '#tests/bed/node-authority.ts';
+import { type NodeAuthority, startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
 import type { Running } from '#tests/bed/process.ts';
 import { BedSockets } from '#tests/bed/sockets.ts';
-import { createWorld, type Place, type Pod, type World, type WorldSpec } from '#tests/bed/world.ts';
+import {
+  createWorld,
+  type Node,
+  type Place,
+  type Pod,
+  type World,
+  type WorldSpec,
+} from '#tests/bed/world.ts';
 import { parseAccessLogLine } from '#tests/demo/access-log.ts';
 
 export type MeshSpec = WorldSpec &
@@ -54,9 +61,14 @@ export class Mesh implements AsyncDisposable {
   async #startAll(): Promise<void> {
     const configuration = writeMeshConfiguration(this.world, this.#spec);
     const served = this.world.pods.filter(({ name }) => !this.#spec.outside?.includes(name));
-    const starting = this.world.nodes.map(async (node) => {
+    const authorities = new Map<Node, NodeAuthority>();
+    // One after the other: the first makes the root that they share.
+    for (const node of this.world.nodes) {
+      authorities.set(node, await startNodeAuthority(this.world, node));
+    }
+    const starting = [...authorities].map(async ([node, authority]) => {
       const tunnel = await NodeTunnel.start(this.world, node, {
-        ...(await startNodeAuthority(this.world, node)),
+        ...authority,
         configuration,
         pods: served.filter((pod) => pod.node === node),
         env: this.#spec.env ?? {},
