@@ -86,6 +86,8 @@ export interface TunnelState {
   readonly peerIdentity: string;
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
+  /** It takes no more streams, and ends with the last one. */
+  readonly draining: boolean;
 }
 
 const noBytes = Buffer.alloc(0);
@@ -198,6 +200,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     const tunnel = new Tunnel(host, owner, state, state.http2);
     tunnel.peer = state.peer;
     tunnel.peerIdentity = state.peerIdentity;
+    tunnel.#draining = state.draining;
+    tunnel.#drainConfirmed = state.draining;
     tunnel.#open = true;
     tunnel.#tls = TlsSocket.restore(host.loop, host.buffers, state.tls, fd, tunnel);
     if (state.staged.length > 0) {
@@ -332,8 +336,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   onTurnEnd(): void {
     if (!this.#ended && !this.#tls.blocked) this.#flush();
-    if (this.#draining && !this.#ended && this.#open && this.#http2.streamCount === 0)
-      this.#finish();
+    this.#finishIfDrained();
   }
 
   // --- TlsEvents
@@ -494,6 +497,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
       peerIdentity: this.peerIdentity,
       local: this.local,
       remote: this.remote,
+      draining: this.#draining,
     };
   }
 

@@ -78,7 +78,12 @@ export async function receiveState(
 function readHeader(packet: Packet): Header {
   const refuse = new ChannelError('the state of the other process can not be read');
   if (packet.fds.length !== 1) throw refuse;
-  const parsed: unknown = JSON.parse(Buffer.from(packet.bytes).toString('utf8'));
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(Buffer.from(packet.bytes).toString('utf8'));
+  } catch {
+    throw refuse;
+  }
   if (typeof parsed !== 'object' || parsed === null) throw refuse;
   const { bytes, descriptors } = parsed as Partial<Header>;
   if (!isCount(bytes, STATE_BYTES_MAX) || !isCount(descriptors, DESCRIPTORS_MAX)) throw refuse;

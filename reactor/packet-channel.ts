@@ -2,7 +2,7 @@ import { EAGAIN, errnoName } from '#linux/libc.ts';
 import { receivePacket, sendPacket } from '#linux/seqpacket.ts';
 
 import { type EventHandler, type Loop, READABLE, WRITABLE } from './loop.ts';
-import { closeSocket } from './socket.ts';
+import { closeSocket, shutdownRead } from './socket.ts';
 
 /** One packet with its descriptors. They are the receiver's to close. */
 export interface Packet {
@@ -71,6 +71,14 @@ export class PacketChannel implements EventHandler {
           throw new ChannelError(`cannot receive: ${errnoName(received.errno)}`);
       }
     }
+  }
+
+  /**
+   * From now on the peer's sends fail. What it has sent before still arrives, and then the end: so one
+   * {@link receive} more tells for certain whether it has said something or will never have.
+   */
+  refuseMore(): void {
+    if (!this.#closed) shutdownRead(this.fd);
   }
 
   close(): void {

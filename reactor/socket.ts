@@ -17,6 +17,7 @@ export { EAGAIN, errnoName } from '#linux/libc.ts';
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_LINGER = 13;
+const SHUT_RD = 0;
 const SHUT_WR = 1;
 
 // On, for zero seconds: struct linger { int onoff; int seconds; }.
@@ -44,6 +45,11 @@ export function sendFrom(fd: number, slab: Slab, start: number, length: number):
 /** Sends FIN after what is queued. 0, or -errno. */
 export function shutdownWrite(fd: number): number {
   return shutdown(fd, SHUT_WR) < 0 ? -errno() : 0;
+}
+
+/** On a Unix socket: the peer can send no more; what it has sent can still be received. 0, or -errno. */
+export function shutdownRead(fd: number): number {
+  return shutdown(fd, SHUT_RD) < 0 ? -errno() : 0;
 }
 
 export function closeSocket(fd: number): void {

@@ -73,6 +73,11 @@ export class App implements Giver {
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   #hasPredecessor = false;
   #frozenMs = 0;
+  /** Connections are on their way from one process to another; whoever ends now would cut them. */
+  #moving = false;
+  /** Why this process should end when that is over. */
+  #endAfterMove: string | undefined;
+  #handedOver = false;
   #loop: Loop | undefined;
   #pods: Pods | undefined;
   #zds: ZdsClient | undefined;
@@ -151,6 +156,14 @@ export class App implements Giver {
 
   /** Takes nothing new, lets connections finish until the deadline, then ends. */
   shutDown(why: string): void {
+    if (this.#handedOver) {
+      this.#ended.resolve(undefined);
+      return;
+    }
+    if (this.#moving) {
+      this.#endAfterMove ??= why;
+      return;
+    }
     if (this.stopping) return;
     this.stopping = true;
     this.#log.info('draining', { reason: why, deadline: `${this.#config.drainDeadlineMs}ms` });
@@ -283,6 +296,14 @@ export class App implements Giver {
   async #takeOver(loop: Loop): Promise<string | undefined> {
     const path = this.#config.inpod.handOverSocketPath;
     if (path === undefined) return undefined;
+    this.#moving = true;
+    const problem = await this.#takeOverFrom(loop, path);
+    // A process that does not get it touches nothing of it any more: it just ends.
+    if (problem === undefined) this.#moved();
+    return problem;
+  }
+
+  async #takeOverFrom(loop: Loop, path: string): Promise<string | undefined> {
     const taken = await takeOver(loop, path);
     if (taken.kind === 'nobody') return undefined;
     if (taken.kind === 'refused') {
@@ -346,8 +367,18 @@ export class App implements Giver {
   }
 
   async freeze(): Promise<Handed> {
-    this.#frozenMs = performance.now();
     if (this.stopping) throw new Error('this process is about to end');
+    this.#frozenMs = performance.now();
+    this.#moving = true;
+    try {
+      return await this.#export();
+    } catch (error) {
+      this.thaw(error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  async #export(): Promise<Handed> {
     const indexes = Array.from({ length: this.#workers.count }, (_, index) => index);
     const exported = await Promise.allSettled(
       indexes.map((index) => this.#workers.ask(index, { kind: 'export' })),
@@ -355,7 +386,6 @@ export class App implements Giver {
     const states = exported.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     for (const [index, { collected }] of states.entries()) this.#totals.add(index, collected);
     if (states.length < indexes.length) {
-      this.thaw('a data worker could not tell its state');
       throw new Error('a data worker could not tell its state');
     }
     const pods = states.flatMap((each) => each.pods);
@@ -381,7 +411,8 @@ export class App implements Giver {
   thaw(reason: string): void {
     this.#workers.broadcast({ kind: 'thaw' });
     this.#log.warn('the hand-over broke off, this process goes on', { reason });
-    if (!this.#admin.isOpen) {
+    this.#moved();
+    if (!this.#admin.isOpen && !this.stopping) {
       this.#zds?.start();
       this.#openAdmin().catch((error: unknown) => this.#log.error(String(error)));
       if (this.#loop !== undefined) this.#listenForSuccessor(this.#loop);
@@ -392,14 +423,28 @@ export class App implements Giver {
     const pause = `${Math.round(performance.now() - this.#frozenMs)}ms`;
     this.stopping = true;
     this.#source.close();
-    await this.#workers.askAll({ kind: 'release' });
+    try {
+      await this.#workers.askAll({ kind: 'release' });
+    } catch (error) {
+      // Its copies are closed with the process at the latest.
+      this.#log.error('a data worker did not let go', { error: String(error) });
+    }
     this.#log.info('everything was handed over', { successor: successorPid, pause });
+    this.#handedOver = true;
     // Its pod's container would be started again by Kubernetes, and take everything back.
-    if (this.#config.waitAfterHandOver) {
+    if (this.#config.waitAfterHandOver && this.#endAfterMove === undefined) {
       await this.#writer.flush();
       return;
     }
     this.#ended.resolve(undefined);
+  }
+
+  /** Connections have an owner again. */
+  #moved(): void {
+    this.#moving = false;
+    const why = this.#endAfterMove;
+    this.#endAfterMove = undefined;
+    if (why !== undefined) this.shutDown(why);
   }
 
   // ---

@@ -1,4 +1,4 @@
-import { errnoName } from '#linux/libc.ts';
+import { EAGAIN, errnoName } from '#linux/libc.ts';
 import {
   acceptSeqpacket,
   connectSeqpacket,
@@ -9,6 +9,7 @@ import { receiveState, sendState } from '#reactor/hand-over.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { ChannelError, PacketChannel } from '#reactor/packet-channel.ts';
 import { closeSocket } from '#reactor/socket.ts';
+import type { Timer } from '#reactor/timers.ts';
 
 /** Raise it whenever the state changes shape: processes of different versions don't exchange states. */
 export const HAND_OVER_VERSION = 1;
@@ -27,7 +28,7 @@ export interface Giver {
   prepareToGo(): void;
   /** It did not come to that after all, or the successor broke off: go on as before. */
   thaw(reason: string): void;
-  /** The successor has everything: close our copies and end. */
+  /** The successor has everything: close our copies and end. Must not fail: there is no way back. */
   released(successorPid: number): Promise<void>;
 }
 
@@ -37,9 +38,11 @@ type Message =
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'request' }
   | { readonly kind: 'adopted' }
-  | { readonly kind: 'go' };
+  | { readonly kind: 'go' }
+  | { readonly kind: 'taken' };
 
 const GREETING_DEADLINE_MS = 2_000;
+const ACCEPT_PAUSE_MS = 100;
 /** From the freeze until the successor serves. Everything stands still meanwhile. */
 const TRANSFER_DEADLINE_MS = 3_000;
 /** The old process has stopped its handshakes and collects its state before it sends the first packet. */
@@ -58,18 +61,22 @@ const STATE_DEADLINE_MS = 10_000;
  *              ◀─────  state, descriptors
  *   builds it all, frozen
  *   adopted    ─────▶
- *              ◀─────  go                    ── the one point of no return ──
+ *                      lets go of its ports and of the agent
+ *              ◀─────  go
+ *   taken      ─────▶                        ── the one point of no return ──
  *   serves             closes its copies, ends
  * ```
  *
- * Until `go` is sent the predecessor can always thaw, and the successor never serves before it has `go`: there
- * is no moment in which both, or neither, own a connection.
+ * Whoever lives decides: the successor serves once the kernel has accepted its `taken`, and a predecessor that
+ * has not got it shuts the channel first, so that it can't come any more, and goes on. There is no moment in
+ * which both, or neither, own a connection, wherever either of them stops or dies.
  */
-export class HandOverServer implements EventHandler {
+export class HandOverServer implements EventHandler, Timer {
   readonly fd: number;
   readonly #loop: Loop;
   readonly #giver: Giver;
   #busy = false;
+  #closed = false;
 
   private constructor(loop: Loop, fd: number, giver: Giver) {
     this.#loop = loop;
@@ -89,7 +96,13 @@ export class HandOverServer implements EventHandler {
 
   onEvents(): void {
     const fd = acceptSeqpacket(this.fd);
-    if (fd < 0) return;
+    if (fd === -EAGAIN) return;
+    if (fd < 0) {
+      // Out of descriptors: the listener stays ready, so looking away is the only way not to spin.
+      this.#loop.remove(this);
+      this.#loop.timers.schedule(this, this.#loop.nowMs + ACCEPT_PAUSE_MS);
+      return;
+    }
     // What follows is promises, which need Node's loop.
     this.#loop.returnToNode();
     const credentials = peerCredentials(fd);
@@ -108,8 +121,14 @@ export class HandOverServer implements EventHandler {
       });
   }
 
+  onTimer(): void {
+    this.#loop.add(this, READABLE);
+  }
+
   close(): void {
-    if (!this.#loop.has(this)) return;
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#loop.timers.cancel(this);
     this.#loop.remove(this);
     closeSocket(this.fd);
   }
@@ -133,12 +152,27 @@ export class HandOverServer implements EventHandler {
       if (adopted.kind !== 'adopted') throw new ChannelError(`got "${adopted.kind}" for "adopted"`);
       this.#giver.prepareToGo();
       await send(channel, { kind: 'go' }, deadlineMs);
+      await receiveTaken(channel, deadlineMs);
     } catch (error) {
       this.#giver.thaw(error instanceof Error ? error.message : String(error));
       return;
     }
     await this.#giver.released(pid);
   }
+}
+
+async function receiveTaken(channel: PacketChannel, deadlineMs: number): Promise<void> {
+  let answer: Message;
+  try {
+    answer = await receive(channel, deadlineMs);
+  } catch (error) {
+    // It may be sending it just now: after this it has, or can't any more.
+    channel.refuseMore();
+    answer = await receive(channel, deadlineMs).catch(() => {
+      throw error;
+    });
+  }
+  if (answer.kind !== 'taken') throw new ChannelError(`got "${answer.kind}" for "taken"`);
 }
 
 /** How asking a predecessor ended before anything was taken. */
@@ -158,8 +192,8 @@ export type TakeOver =
 
 export interface TakenOver {
   /**
-   * Says that everything has been built, and waits for the predecessor's word. True: it is ours. False: the
-   * predecessor has taken it back, or may have; nothing of it may be touched, only closed.
+   * Says that everything has been built, waits for the predecessor's word, and takes it. True: it is ours.
+   * False: it is the predecessor's; nothing of it may be touched, only closed.
    */
   confirm(): Promise<boolean>;
   /** It can't be built: the predecessor goes on. */
@@ -205,9 +239,11 @@ class Confirmation implements TakenOver {
     try {
       await send(this.#channel, { kind: 'adopted' }, deadlineMs);
       const answer = await receive(this.#channel, deadlineMs);
-      return answer.kind === 'go';
+      if (answer.kind !== 'go') return false;
+      await send(this.#channel, { kind: 'taken' }, deadlineMs);
+      return true;
     } catch {
-      // Whatever went wrong, the predecessor has not said that we may serve.
+      // Whatever went wrong, our word is not on its way, and the predecessor goes on.
       return false;
     } finally {
       this.#channel.close();
@@ -230,6 +266,7 @@ const kinds: ReadonlySet<unknown> = new Set([
   'request',
   'adopted',
   'go',
+  'taken',
 ]);
 
 async function receive(channel: PacketChannel, deadlineMs: number): Promise<Message> {

@@ -26,12 +26,16 @@ export interface ProxySettings {
   readonly localhostAppTunnel: boolean;
 }
 
+/** Somebody who needs the certificate of an identity. Called once, perhaps at once. */
+export interface IdentityWaiter {
+  onIdentityReady(context: TlsContext): void;
+  onIdentityFailed(reason: string): void;
+}
+
 /** Gives the certificate of an identity, now or later; see `Identities`. */
 export interface IdentitySource {
-  whenReady(
-    identity: string,
-    waiter: { onIdentityReady(context: TlsContext): void; onIdentityFailed(reason: string): void },
-  ): void;
+  whenReady(identity: string, waiter: IdentityWaiter): void;
+  cancel(identity: string, waiter: IdentityWaiter): void;
   ready(identity: string): TlsContext | undefined;
 }
 

@@ -86,7 +86,7 @@ export class OutboundConnection
   #accounting: Accounting | undefined;
   #stream: StreamRelay | undefined;
   #sockets: SocketRelay | undefined;
-  /** By the process that it comes from, before it chose its way anew here. */
+  /** Before a hand-over, after which it chose its way anew. */
   #countedAsOpened = false;
   #ended = false;
 
@@ -302,15 +302,16 @@ export class OutboundConnection
   freeze(): void {
     this.countBytes();
     this.#context.thread.loop.timers.cancel(this);
-    this.#stream?.freeze();
-    this.#sockets?.freeze();
+    if (this.#stream !== undefined) this.#stream.freeze();
+    else if (this.#sockets !== undefined) this.#sockets.freeze();
+    else this.#stopWaiting();
   }
 
   thaw(): void {
     if (this.#ended) return;
     if (this.#stream !== undefined) this.#stream.start();
     else if (this.#sockets !== undefined) this.#resumeSockets(this.#sockets);
-    else if (this.#accounting === undefined) this.begin();
+    else this.begin();
   }
 
   /** The tunnel that it uses; undefined while it has none. */
@@ -428,8 +429,16 @@ export class OutboundConnection
     this.#finish();
   }
 
+  /** Nobody calls it any more; {@link begin} chooses its way anew, here or in another process. */
+  #stopWaiting(): void {
+    this.#countedAsOpened ||= this.#accounting !== undefined;
+    if (this.#target === undefined) return;
+    this.#context.thread.identities.cancel(this.#target.sourceIdentity, this);
+    this.#context.pool.cancel(this.#target, this);
+  }
+
   #closeAccepted(): void {
-    if (this.#target !== undefined) this.#context.pool.cancel(this.#target, this);
+    this.#stopWaiting();
     setLinger0(this.#fd);
     closeSocket(this.#fd);
   }

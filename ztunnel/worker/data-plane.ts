@@ -16,7 +16,7 @@ import { Connections } from '../proxy/connections.ts';
 import type { ThreadContext } from '../proxy/context.ts';
 import { Identities } from './identities.ts';
 import { PodProxy } from './pod-proxy.ts';
-import type { PodState } from './pod-state.ts';
+import type { FrozenPod, PodState } from './pod-state.ts';
 import { exportPod, freezePod, releasePod, restorePod, thawPod } from './pod-state.ts';
 import { PolicyLog } from './policy-log.ts';
 import type {
@@ -48,7 +48,13 @@ export class DataPlane {
   readonly #log: WorkerLog;
   readonly #settings: WorkerSettings;
   readonly #pods = new Map<string, PodProxy>();
-  #frozen = false;
+  /** Set while everything stands still: between freezing, or adopting, and the word to go on. */
+  #frozen: readonly FrozenPod[] | undefined;
+  /** Whoever wants to change the pods meanwhile. */
+  #held = Promise.withResolvers<void>();
+  /** Tells an export that it was called off while it waited. */
+  #exports = 0;
+  #released = false;
 
   constructor(loop: Loop, settings: WorkerSettings, post: (message: FromWorker) => void) {
     this.#settings = settings;
@@ -84,6 +90,8 @@ export class DataPlane {
     switch (notice.kind) {
       case 'mesh': {
         const changed = this.#mesh.apply(notice.delta);
+        // A frozen connection may be another process's by now; it is judged when it is ours for certain.
+        if (this.#frozen !== undefined) return;
         if (changed.policiesChanged || changed.policyBindingsChanged.length > 0) {
           this.#thread.connections.judgeAll();
         }
@@ -107,8 +115,7 @@ export class DataPlane {
         return;
       case 'thaw':
       case 'go':
-        this.#frozen = false;
-        for (const pod of this.#pods.values()) thawPod(pod);
+        this.#goOn();
     }
   }
 
@@ -117,12 +124,15 @@ export class DataPlane {
     switch (question.kind) {
       case 'start-pod': {
         const { uid, pod, netnsFd } = question;
+        await this.#untilGoingOn();
+        if (this.#released) return 'another process serves the pods of this node now';
         const proxy = new PodProxy(this.#thread, uid, pod, netnsFd);
         const problem = proxy.listen(this.#settings.listen);
         if (problem === undefined) this.#pods.set(uid, proxy);
         return problem ?? '';
       }
       case 'stop-pod':
+        await this.#untilGoingOn();
         this.#pods.get(question.uid)?.close(question.reason);
         this.#pods.delete(question.uid);
         return undefined;
@@ -133,9 +143,7 @@ export class DataPlane {
       case 'export':
         return this.#export();
       case 'release':
-        for (const pod of this.#pods.values()) releasePod(pod);
-        this.#pods.clear();
-        this.#log.flush();
+        this.#release();
         return undefined;
       case 'adopt':
         this.#adopt(question.pods);
@@ -166,17 +174,19 @@ export class DataPlane {
   }
 
   async #export(): Promise<WorkerState> {
+    const attempt = ++this.#exports;
     for (const pod of this.#pods.values()) pod.pause();
     // What waits in the kernel moves with the listeners; what is half-way through a handshake can't move,
     // and nearly always needs a few milliseconds more.
     const untilMs = performance.now() + HANDSHAKE_GRACE_MS;
     while (this.#unfinished() > 0 && performance.now() < untilMs) {
       await new Promise((resolve) => setTimeout(resolve, 1));
+      if (attempt !== this.#exports) throw new Error('the hand-over was called off');
     }
-    for (const pod of this.#pods.values()) freezePod(pod);
-    this.#frozen = true;
+    const frozen = [...this.#pods.values()].map(freezePod);
+    this.#frozen = frozen;
     const state = {
-      pods: [...this.#pods.values()].map(exportPod),
+      pods: frozen.map(exportPod),
       collected: this.#collect(),
       leftBehind: this.#unfinished(),
     };
@@ -185,20 +195,47 @@ export class DataPlane {
   }
 
   #adopt(pods: readonly PodState[]): void {
-    this.#frozen = true;
-    for (const state of pods) {
-      this.#pods.set(state.uid, restorePod(this.#thread, state));
-    }
+    const frozen = pods.map((state) => restorePod(this.#thread, state));
+    for (const { proxy } of frozen) this.#pods.set(proxy.uid, proxy);
+    this.#frozen = frozen;
+  }
+
+  /** What was stopped goes on; what was adopted starts. */
+  #goOn(): void {
+    this.#exports++;
+    const frozen = this.#frozen ?? [];
+    this.#frozen = undefined;
+    for (const pod of frozen) thawPod(pod);
+    // Also when the freeze never came: the listeners may be paused.
+    for (const pod of this.#pods.values()) pod.resume();
+    this.#thread.connections.judgeAll();
+    this.#letChangesIn();
+  }
+
+  #release(): void {
+    for (const pod of this.#frozen ?? []) releasePod(pod);
+    // There are others only when this worker stands in for one that died meanwhile.
+    for (const pod of this.#pods.values()) pod.close('another process serves this pod now');
+    this.#frozen = undefined;
+    this.#released = true;
+    this.#pods.clear();
+    this.#log.flush();
+    this.#letChangesIn();
+  }
+
+  async #untilGoingOn(): Promise<void> {
+    while (this.#frozen !== undefined) await this.#held.promise;
+  }
+
+  #letChangesIn(): void {
+    this.#held.resolve();
+    this.#held = Promise.withResolvers<void>();
   }
 
   #unfinished(): number {
     let count = 0;
     for (const pod of this.#pods.values()) count += pod.unfinished;
     return count;
-  }
-
-  get frozen(): boolean {
-    return this.#frozen;
   }
 }
 

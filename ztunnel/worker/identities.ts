@@ -2,17 +2,13 @@ import type { Loop } from '#reactor/loop.ts';
 import type { Timer } from '#reactor/timers.ts';
 import { TlsContext, type TlsMaterial } from '#reactor/tls/context.ts';
 
+import type { IdentitySource, IdentityWaiter } from '../proxy/context.ts';
+
 /** What the control thread says about one identity. */
 export type IdentityUpdate =
   | { readonly kind: 'available'; readonly material: TlsMaterial }
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'forgotten' };
-
-/** Somebody who needs the certificate of an identity. Called once, perhaps at once. */
-export interface IdentityWaiter {
-  onIdentityReady(context: TlsContext): void;
-  onIdentityFailed(reason: string): void;
-}
 
 /** How long a connection waits for the first certificate: an answer from the authority plus two quick retries. */
 const IDENTITY_WAIT_MS = 10_000;
@@ -22,7 +18,7 @@ const RETIRED_FOR_MS = 15_000;
 
 type Entry =
   | { readonly kind: 'ready'; readonly context: TlsContext }
-  | { readonly kind: 'waiting'; readonly waiters: Set<Waiting>; reason: string };
+  | { readonly kind: 'waiting'; readonly waiters: Map<IdentityWaiter, Waiting>; reason: string };
 
 class Waiting implements Timer {
   readonly #entry: Entry & { readonly kind: 'waiting' };
@@ -40,14 +36,14 @@ class Waiting implements Timer {
   }
 
   onTimer(): void {
-    this.#entry.waiters.delete(this);
+    this.#entry.waiters.delete(this.waiter);
     const why = this.#entry.reason === '' ? '' : `: ${this.#entry.reason}`;
     this.waiter.onIdentityFailed(`identity error: no certificate for "${this.#identity}"${why}`);
   }
 }
 
 /** A worker's certificates, as TLS contexts. New ones serve new tunnels; open tunnels keep theirs. */
-export class Identities {
+export class Identities implements IdentitySource {
   readonly #loop: Loop;
   readonly #entries = new Map<string, Entry>();
 
@@ -72,14 +68,16 @@ export class Identities {
         else
           this.#entries.set(identity, {
             kind: 'waiting',
-            waiters: new Set(),
+            waiters: new Map(),
             reason: update.reason,
           });
         return;
       case 'forgotten':
         this.#retire(before);
         // Whoever waits goes on waiting until its time is up: the identity may come back.
-        if (before?.kind !== 'waiting') this.#entries.delete(identity);
+        if (before?.kind !== 'waiting' || before.waiters.size === 0) {
+          this.#entries.delete(identity);
+        }
     }
   }
 
@@ -91,12 +89,22 @@ export class Identities {
       return;
     }
     if (entry === undefined) {
-      entry = { kind: 'waiting', waiters: new Set(), reason: '' };
+      entry = { kind: 'waiting', waiters: new Map(), reason: '' };
       this.#entries.set(identity, entry);
     }
     const waiting = new Waiting(entry, waiter, identity);
-    entry.waiters.add(waiting);
+    entry.waiters.set(waiter, waiting);
     this.#loop.timers.schedule(waiting, this.#loop.nowMs + IDENTITY_WAIT_MS);
+  }
+
+  /** Takes back a {@link whenReady}: the waiter is not called any more. */
+  cancel(identity: string, waiter: IdentityWaiter): void {
+    const entry = this.#entries.get(identity);
+    if (entry?.kind !== 'waiting') return;
+    const waiting = entry.waiters.get(waiter);
+    if (waiting === undefined) return;
+    entry.waiters.delete(waiter);
+    this.#loop.timers.cancel(waiting);
   }
 
   /** The context, when there is one now. */
@@ -113,8 +121,8 @@ export class Identities {
     this.#loop.timers.schedule(timer, this.#loop.nowMs + RETIRED_FOR_MS);
   }
 
-  #wake(waiters: ReadonlySet<Waiting>, context: TlsContext): void {
-    for (const waiting of waiters) {
+  #wake(waiters: ReadonlyMap<IdentityWaiter, Waiting>, context: TlsContext): void {
+    for (const waiting of waiters.values()) {
       this.#loop.timers.cancel(waiting);
       waiting.waiter.onIdentityReady(context);
     }

@@ -120,6 +120,12 @@ export class PodProxy {
     return this.inbound.handshaking + this.context.pool.dialing.length + this.waiting.size;
   }
 
+  /** Tunnels in a handshake, in both directions. */
+  handshakes(): readonly Tunnel[] {
+    const inbound = [...this.inbound.tunnels].filter((tunnel) => !tunnel.isOpen);
+    return [...inbound, ...this.context.pool.dialing];
+  }
+
   /** Takes nothing new and lets what is there finish. */
   drain(): void {
     this.closeListeners();
@@ -204,6 +210,8 @@ class WaitingTunnel implements Timer {
   readonly #fd: number;
   readonly #ends: Ends;
   readonly #sinceMs: number;
+  /** Whose certificate it waits for. */
+  #identity: string | undefined;
   #over = false;
 
   constructor(proxy: PodProxy, fd: number, ends: Ends) {
@@ -222,13 +230,14 @@ class WaitingTunnel implements Timer {
       this.onIdentityReady(ready);
       return;
     }
-    if (waiting.size >= HANDSHAKES_MAX) {
+    if (waiting.size >= HANDSHAKES_MAX && !waiting.has(this)) {
       this.close();
       return;
     }
     waiting.add(this);
     if (local !== undefined) {
-      identities.whenReady(identityOf(local), this);
+      this.#identity = identityOf(local);
+      identities.whenReady(this.#identity, this);
     } else if (loop.nowMs - this.#sinceMs < LOCAL_WORKLOAD_WAIT_MS) {
       loop.timers.schedule(this, loop.nowMs + LOCAL_WORKLOAD_POLL_MS);
     } else {
@@ -240,6 +249,13 @@ class WaitingTunnel implements Timer {
 
   onTimer(): void {
     if (!this.#over) this.begin();
+  }
+
+  /** Nobody calls it any more; {@link begin} goes on. */
+  freeze(): void {
+    const { loop, identities } = this.#proxy.context.thread;
+    loop.timers.cancel(this);
+    if (this.#identity !== undefined) identities.cancel(this.#identity, this);
   }
 
   onIdentityReady(tls: TlsContext): void {
@@ -264,7 +280,7 @@ class WaitingTunnel implements Timer {
     if (this.#over) return;
     this.#over = true;
     this.#proxy.waiting.delete(this);
-    this.#proxy.context.thread.loop.timers.cancel(this);
+    this.freeze();
     setLinger0(this.#fd);
     closeSocket(this.#fd);
   }

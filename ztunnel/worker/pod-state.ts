@@ -2,7 +2,7 @@ import type { LocalPod } from '#dataplane/state/view.ts';
 import type { TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner, type TunnelState } from '#hbone/tunnel.ts';
 
-import type { ThreadContext } from '../proxy/context.ts';
+import type { LiveConnection, ThreadContext } from '../proxy/context.ts';
 import { InboundConnection, type InboundState } from '../proxy/inbound.ts';
 import { PlaintextConnection, type PlaintextState } from '../proxy/inbound-passthrough.ts';
 import { OutboundConnection, type OutboundState } from '../proxy/outbound.ts';
@@ -35,67 +35,84 @@ export interface PodState {
   readonly plaintext: readonly Moved<PlaintextState>[];
 }
 
-/** Stops all I/O of the pod. */
-export function freezePod(proxy: PodProxy): void {
-  proxy.pause();
-  for (const connection of proxy.context.live) {
-    if (isMovable(connection)) connection.freeze();
-  }
-  for (const tunnel of tunnelsOf(proxy)) tunnel.freeze();
+/** A pod that stands still: exactly what was stopped, so that exactly that moves or goes on. */
+export interface FrozenPod {
+  readonly proxy: PodProxy;
+  readonly tunnels: readonly Tunnel[];
+  /** Each uses one of `tunnels`, or none. */
+  readonly connections: readonly Movable[];
+  /** Tunnels that are not open yet. They can't move: their keys are still OpenSSL's. */
+  readonly handshakes: readonly Tunnel[];
 }
 
-export function thawPod(proxy: PodProxy): void {
-  for (const tunnel of tunnelsOf(proxy)) tunnel.thaw();
+/** Stops all I/O of the pod, and every timer and callback that could touch what is about to move. */
+export function freezePod(proxy: PodProxy): FrozenPod {
+  proxy.pause();
+  const handshakes = proxy.handshakes();
+  for (const tunnel of handshakes) tunnel.freeze();
+  for (const waiting of proxy.waiting) waiting.freeze();
+  const tunnels = movableTunnels(proxy);
+  const moved = new Set(tunnels);
+  const connections: Movable[] = [];
   for (const connection of proxy.context.live) {
-    if (isMovable(connection)) connection.thaw();
+    if (!isMovable(connection)) continue;
+    const tunnel = tunnelOf(connection);
+    // What goes through a tunnel that is ending ends with it, here.
+    if (tunnel === undefined || moved.has(tunnel)) connections.push(connection);
   }
+  for (const connection of connections) connection.freeze();
+  for (const tunnel of tunnels) tunnel.freeze();
+  return { proxy, tunnels, connections, handshakes };
+}
+
+/** Goes on as if nothing had happened. */
+export function thawPod({ proxy, tunnels, connections, handshakes }: FrozenPod): void {
+  for (const tunnel of [...tunnels, ...handshakes]) tunnel.thaw();
+  for (const connection of connections) connection.thaw();
+  for (const waiting of proxy.waiting) waiting.begin();
   proxy.resume();
 }
 
 /** The frozen pod as data. */
-export function exportPod(proxy: PodProxy): PodState {
+export function exportPod({ proxy, tunnels, connections }: FrozenPod): PodState {
   const targets = new Map([...proxy.context.pool.open()].map((each) => [each.tunnel, each.target]));
   const inboundOf = new Map<Tunnel, Moved<InboundState>[]>();
   const outboundOf = new Map<Tunnel, Moved<OutboundState>[]>();
   const outbound: Moved<OutboundState>[] = [];
   const plaintext: Moved<PlaintextState>[] = [];
-  for (const connection of proxy.context.live) {
+  for (const connection of connections) {
     if (connection instanceof InboundConnection) {
       push(inboundOf, connection.tunnel, { fd: connection.fd, state: connection.export() });
     } else if (connection instanceof PlaintextConnection) {
       plaintext.push({ fd: connection.fd, state: connection.export() });
-    } else if (connection instanceof OutboundConnection) {
+    } else {
       const moved = { fd: connection.fd, state: connection.export() };
       if (connection.tunnel === undefined) outbound.push(moved);
       else push(outboundOf, connection.tunnel, moved);
     }
   }
-  const tunnels = tunnelsOf(proxy).map((tunnel) => ({
-    fd: tunnel.fd,
-    state: tunnel.export(),
-    target: targets.get(tunnel),
-    inbound: inboundOf.get(tunnel) ?? [],
-    outbound: outboundOf.get(tunnel) ?? [],
-  }));
   return {
     uid: proxy.uid,
     pod: proxy.context.pod,
     netnsFd: proxy.context.netnsFd,
     listeners: proxy.listenerFds(),
-    tunnels,
+    tunnels: tunnels.map((tunnel) => ({
+      fd: tunnel.fd,
+      state: tunnel.export(),
+      target: targets.get(tunnel),
+      inbound: inboundOf.get(tunnel) ?? [],
+      outbound: outboundOf.get(tunnel) ?? [],
+    })),
     outbound,
     plaintext,
   };
 }
 
 /** Forgets a frozen pod that another process has, and closes our copies of its descriptors. */
-export function releasePod(proxy: PodProxy): void {
-  for (const connection of proxy.context.live) {
-    if (isMovable(connection)) connection.release();
-  }
-  const moved = tunnelsOf(proxy);
-  proxy.context.pool.disown(moved);
-  for (const tunnel of moved) {
+export function releasePod({ proxy, tunnels, connections }: FrozenPod): void {
+  for (const connection of connections) connection.release();
+  proxy.context.pool.disown(tunnels);
+  for (const tunnel of tunnels) {
     proxy.inbound.tunnels.delete(tunnel);
     tunnel.release();
   }
@@ -104,17 +121,21 @@ export function releasePod(proxy: PodProxy): void {
 }
 
 /** Builds a pod from another process's state. Nothing is served until {@link thawPod}. */
-export function restorePod(thread: ThreadContext, state: PodState): PodProxy {
+export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
   const proxy = new PodProxy(thread, state.uid, state.pod, state.netnsFd);
   proxy.adoptListeners(state.listeners);
   const { context } = proxy;
+  const tunnels: Tunnel[] = [];
+  const connections: Movable[] = [];
   for (const moved of state.tunnels) {
     const tunnel = restoreTunnel(proxy, moved);
+    tunnels.push(tunnel);
     for (const { fd, state: inbound } of moved.inbound) {
-      InboundConnection.restore(context, tunnel, inbound, fd);
+      connections.push(InboundConnection.restore(context, tunnel, inbound, fd));
     }
     for (const { fd, state: outbound } of moved.outbound) {
-      OutboundConnection.restore(context, outbound, fd, { kind: 'stream', tunnel });
+      const transport = { kind: 'stream', tunnel } as const;
+      connections.push(OutboundConnection.restore(context, outbound, fd, transport));
     }
   }
   for (const { fd, state: outbound } of state.outbound) {
@@ -123,13 +144,13 @@ export function restorePod(thread: ThreadContext, state: PodState): PodProxy {
       transport.kind === 'socket'
         ? ({ kind: 'socket', upstreamFd: transport.upstreamFd } as const)
         : ({ kind: 'waiting' } as const);
-    OutboundConnection.restore(context, outbound, fd, upstream);
+    connections.push(OutboundConnection.restore(context, outbound, fd, upstream));
   }
   for (const { fd, state: plaintext } of state.plaintext) {
     const ends = { downstreamFd: fd, upstreamFd: plaintext.upstreamFd };
-    PlaintextConnection.restore(context, plaintext, ends);
+    connections.push(PlaintextConnection.restore(context, plaintext, ends));
   }
-  return proxy;
+  return { proxy, tunnels, connections, handshakes: [] };
 }
 
 /** Every descriptor of a pod's state, each once, in a fixed order. */
@@ -183,7 +204,7 @@ export function renameDescriptors(state: PodState, rename: (fd: number) => numbe
 
 type Movable = InboundConnection | OutboundConnection | PlaintextConnection;
 
-function isMovable(connection: unknown): connection is Movable {
+function isMovable(connection: LiveConnection): connection is LiveConnection & Movable {
   return (
     connection instanceof InboundConnection ||
     connection instanceof OutboundConnection ||
@@ -191,7 +212,11 @@ function isMovable(connection: unknown): connection is Movable {
   );
 }
 
-function tunnelsOf(proxy: PodProxy): Tunnel[] {
+function tunnelOf(connection: Movable): Tunnel | undefined {
+  return connection instanceof PlaintextConnection ? undefined : connection.tunnel;
+}
+
+function movableTunnels(proxy: PodProxy): Tunnel[] {
   const clients = [...proxy.context.pool.open()].map(({ tunnel }) => tunnel);
   return [...proxy.inbound.tunnels, ...clients].filter((tunnel) => tunnel.canMove);
 }
