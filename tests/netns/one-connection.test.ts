@@ -196,8 +196,8 @@ describe('a connection', function () {
   it('to a port where nobody listens ends at once, and both logs say why', async () => {
     const [near, far] = [mark(mesh.tunnel('near')), mark(mesh.tunnel('far'))];
     const began = performance.now();
-    const client = await mesh.sockets.mustDial(till, { ip: shop.ipv4, port: CLOSED_PORT });
-    expect(await mesh.sockets.receive(client)).to.equal('ECONNRESET');
+    const answer = await mesh.ask(till, { ip: shop.ipv4, port: CLOSED_PORT }, 'is anybody there?');
+    expect(answer).to.equal('ECONNRESET');
     expect(performance.now() - began).to.be.below(1_000);
     const wanted = new RegExp(`dst.hbone_addr=${quoted(shop.ipv4)}:${CLOSED_PORT}`);
     const out = await accessLine(near, wanted);

@@ -77,11 +77,7 @@ describe('policies', function () {
 
   /** Does the application hear a caller, and the caller the application? */
   async function isLetIn(from: Pod, port: number, family: 'ipv4' | 'ipv6'): Promise<boolean> {
-    const { sockets } = mesh;
-    const client = await sockets.mustDial(from, { ip: shop[family], port });
-    sockets.send(client, 'knock');
-    const answer = await sockets.receive(client, `an answer to ${from.name}`);
-    sockets.close(client);
+    const answer = await mesh.ask(from, { ip: shop[family], port }, 'knock');
     expect(answer).to.be.oneOf(['knock', 'ECONNRESET']);
     return answer === 'knock';
   }

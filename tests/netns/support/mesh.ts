@@ -5,7 +5,7 @@ import { type MeshOptions, writeMeshConfiguration } from '#tests/bed/mesh-config
 import { type NodeAuthority, startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
 import type { Running } from '#tests/bed/process.ts';
-import { BedSockets } from '#tests/bed/sockets.ts';
+import { BedSockets, type DialRequest } from '#tests/bed/sockets.ts';
 import {
   createWorld,
   type Node,
@@ -115,6 +115,19 @@ export class Mesh implements AsyncDisposable {
     const listener = this.listen(to, port);
     const client = await this.sockets.mustDial(from, { ip: to[family], port });
     return { client, server: await this.sockets.accept(listener) };
+  }
+
+  /**
+   * Calls, says something, and returns the answer: a text, empty at the end of the stream, or the name of an
+   * error. The tunnel answers the call itself, so a refusal may come at any moment after that.
+   */
+  async ask(from: Place, to: DialRequest, text: string): Promise<string> {
+    const client = await this.sockets.dial(from, to);
+    if (typeof client === 'string') return client;
+    this.sockets.send(client, text);
+    const answer = await this.sockets.receive(client, `${to.ip}:${to.port} to answer ${from.name}`);
+    this.sockets.close(client);
+    return answer;
   }
 
   /** A listener for `open`; made once, so that connections which must not arrive can be looked for. */
