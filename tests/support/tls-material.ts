@@ -21,7 +21,8 @@ export class TestAuthority {
   readonly rootPem: string;
   readonly #name: string;
   readonly #keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
-  readonly #folder = mkdtempSync(join(tmpdir(), 'ambit-tls-'));
+  /** Made when the first file is. */
+  #folder: string | undefined;
   #files = 0;
 
   constructor(name = 'Test root') {
@@ -72,7 +73,7 @@ export class TestAuthority {
   }
 
   dispose(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    if (this.#folder !== undefined) rmSync(this.#folder, { recursive: true, force: true });
   }
 
   #sign(
@@ -96,6 +97,7 @@ export class TestAuthority {
   }
 
   #fresh(ending: string): string {
+    this.#folder ??= mkdtempSync(join(tmpdir(), 'ambit-tls-'));
     return join(this.#folder, `${this.#files++}.${ending}`);
   }
 }
