@@ -89,6 +89,16 @@ export class NodeTunnel {
     return predecessor;
   }
 
+  /** Starts a second program and waits for nothing; the first one stays the tunnel's. */
+  startBeside(env: Readonly<Record<string, string>> = {}): Running {
+    return this.#spawn(env);
+  }
+
+  /** Where the program listens for its successor. */
+  get handOverPath(): string {
+    return `${socketPath(this.#world, this.node)}.handover`;
+  }
+
   async stop(): Promise<Exit> {
     const exit = await this.#process.stop();
     await this.agent.stop();

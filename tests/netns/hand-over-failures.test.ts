@@ -1,0 +1,266 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { expect } from 'chai';
+import { after, afterEach, before, describe, it } from 'mocha';
+
+import { connectSeqpacket } from '#linux/seqpacket.ts';
+import { receiveState } from '#reactor/hand-over.ts';
+import type { Loop } from '#reactor/loop.ts';
+import { PacketChannel } from '#reactor/packet-channel.ts';
+import { closeSocket } from '#reactor/socket.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
+import { startNodeAuthority } from '#tests/bed/node-authority.ts';
+import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
+import { program, type Running } from '#tests/bed/process.ts';
+import type { Checked } from '#tests/bed/programs/checked-stream.ts';
+import type { Tally } from '#tests/bed/programs/request-loop.ts';
+import { createWorld, type Pod, type World } from '#tests/bed/world.ts';
+import { HAND_OVER_VERSION } from '#ztunnel/hand-over.ts';
+
+const IDLE_CONNECTIONS = 2_000;
+const STREAM_MB_PER_S = 20;
+const BROKE_OFF = /the hand-over broke off, this process goes on/;
+const WAIT_MS = 15_000;
+const DROP_TUNNELS =
+  'table inet away { chain in { type filter hook input priority -300; tcp dport 15008 drop; }; }';
+
+describe('a hand-over of a node tunnel', function () {
+  this.timeout(90_000);
+  let loop: Loop;
+  let world: World;
+  let tunnel: NodeTunnel;
+  let far: NodeTunnel;
+  let client: Pod;
+  let server: Pod;
+  let late: Pod;
+  let stream: Running;
+  let cut = false;
+
+  before(async () => {
+    loop = await openThreadLoop();
+    loop.start();
+    world = await createWorld({
+      prefix: 'ambit-broken-off',
+      nodes: [
+        { name: 'one', pods: [{ name: 'client' }] },
+        { name: 'two', pods: [{ name: 'server' }, { name: 'late' }] },
+      ],
+    });
+    [client, server, late] = ['client', 'server', 'late'].map((name) => world.pod(name)) as [
+      Pod,
+      Pod,
+      Pod,
+    ];
+    const configuration = writeMeshConfiguration(world);
+    for (const pod of world.pods) await world.enrol(pod);
+    for (const node of world.nodes) {
+      const authority = await startNodeAuthority(world, node);
+      const started = await NodeTunnel.start(world, node, { configuration, ...authority });
+      if (node.name === 'one') tunnel = started;
+      else far = started;
+    }
+    for (const pod of [server, late]) {
+      const app = program('tests/bed/programs/app.ts', 'http=8080', 'echo=8082');
+      await world.start(pod, app).waitFor(/^serving$/);
+    }
+    const checked = program(
+      'tests/bed/programs/checked-stream.ts',
+      server.ipv4,
+      '8082',
+      `${STREAM_MB_PER_S}`,
+    );
+    stream = world.start(client, checked);
+    await stream.waitFor(/^running$/, WAIT_MS);
+  });
+
+  after(async () => {
+    loop.stop();
+    await world.dispose();
+  });
+
+  /** Whatever happened, the transfer that runs all the time goes on, and nothing in it changed. */
+  afterEach(async () => {
+    if (cut) return;
+    const { bytes } = await ask<Checked>(stream);
+    for (;;) {
+      const now = await ask<Checked>(stream);
+      expect(now.errors).to.deep.equal([]);
+      if (now.bytes > bytes + 1_000_000) return;
+    }
+  });
+
+  const succeed = async (env: Readonly<Record<string, string>> = {}): Promise<Running> => {
+    const heard = tunnel.process.lines.length;
+    const predecessor = await tunnel.startSuccessor(env);
+    await predecessor.waitFor(/everything was handed over/, WAIT_MS, heard);
+    return predecessor;
+  };
+
+  for (const afterMs of [0, 100, 250]) {
+    it(`does no harm when the successor is killed ${afterMs} ms after its start`, async () => {
+      const successor = tunnel.startBeside();
+      await delay(afterMs);
+      successor.signal('SIGKILL');
+      expect(await successor.exited).to.include({ signal: 'SIGKILL' });
+      expect(tunnel.process.running).to.equal(true);
+    });
+  }
+
+  for (const [when, steps] of [
+    ['it has asked', []],
+    ['it has got everything', ['state']],
+    ['it has built everything', ['state', 'adopted']],
+    ['it has the word', ['state', 'adopted', 'go']],
+  ] as const) {
+    it(`does no harm when the successor dies after ${when}`, async () => {
+      const heard = tunnel.process.lines.length;
+      const channel = await greet(loop, tunnel.handOverPath);
+      for (const step of steps) await take(channel, step);
+      channel.close();
+      await tunnel.process.waitFor(BROKE_OFF, WAIT_MS, heard);
+    });
+  }
+
+  it('does no harm when the successor falls silent with everything in its hands', async () => {
+    const heard = tunnel.process.lines.length;
+    const channel = await greet(loop, tunnel.handOverPath);
+    await take(channel, 'state');
+    await tunnel.process.waitFor(BROKE_OFF, WAIT_MS, heard);
+    channel.close();
+  });
+
+  it('does no harm when the successor has a broken configuration, which it says', async () => {
+    const successor = tunnel.startBeside({ LOCAL_XDS_PATH: '/nowhere/mesh.yaml' });
+    expect(await successor.exited).to.deep.equal({ code: 1, signal: null });
+    expect(successor.lines.join('\n')).to.include('/nowhere/mesh.yaml');
+    expect(tunnel.process.running).to.equal(true);
+  });
+
+  it('succeeds after all of these', async () => {
+    const predecessor = await succeed();
+    expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
+  });
+
+  it('takes a connection along that waits for a tunnel', async () => {
+    await mustNft(late, DROP_TUNNELS);
+    const curl = ['curl', '-sS', '-m', '30', `http://${late.ipv4}:8080/1000`];
+    const answer = world.run(client, curl);
+    const page = ['curl', '-s', '-m', '5', 'http://127.0.0.1:15000/config_dump'];
+    let waits = false;
+    while (!waits) {
+      const { stdout } = await world.run(world.node('one'), page);
+      waits = stdout.includes(`${late.ipv4}:8080`);
+    }
+    await succeed();
+    await mustNft(late, 'delete table inet away');
+    const { code, stdout, stderr } = await answer;
+    expect({ code, stderr, length: stdout.length }).to.deep.equal({
+      code: 0,
+      stderr: '',
+      length: 1_000,
+    });
+  });
+
+  it(`takes ${IDLE_CONNECTIONS} idle connections along`, async () => {
+    const user = world.start(
+      client,
+      program(
+        'tests/bed/programs/request-loop.ts',
+        server.ipv4,
+        '8080',
+        '/10',
+        `${IDLE_CONNECTIONS}`,
+        '4000',
+      ),
+    );
+    await user.waitFor(/^running$/, 60_000);
+    const predecessor = await succeed();
+    expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
+    const { requests } = await ask<Tally>(user);
+    for (;;) {
+      const now = await ask<Tally>(user);
+      expect(now.reasons).to.deep.equal([]);
+      if (now.requests > requests + 2 * IDLE_CONNECTIONS) break;
+      await delay(200);
+    }
+    expect(await ask<Tally>(user)).to.include({ errors: 0, reconnects: 0 });
+    await user.stop();
+  });
+
+  it('leaves a process that waits for its end inside Kubernetes', async () => {
+    await succeed({ KUBERNETES_SERVICE_HOST: '10.96.0.1' });
+    const predecessor = await succeed();
+    expect(predecessor.running).to.equal(true);
+    predecessor.signal('SIGTERM');
+    expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
+  });
+
+  it('judges what it brings by the policies that the successor starts with', async () => {
+    cut = true;
+    const rule = '[{principals: [!Exact cluster.local/ns/default/sa/client]}]';
+    const policies = `[{name: no-client, namespace: default, scope: Namespace, action: Deny, dryRun: false, rules: [[${rule}]]}]`;
+    const LOCAL_XDS_PATH = join(world.directory, 'strict.yaml');
+    const lenient = readFileSync(join(world.directory, 'mesh.yaml'), 'utf8');
+    writeFileSync(LOCAL_XDS_PATH, lenient.replace(/^policies: .*$/m, `policies: ${policies}`));
+    await far.startSuccessor({ LOCAL_XDS_PATH });
+    await far.process.waitFor(/policy change.*policy="default\/no-client"/, WAIT_MS);
+    const { errors } = await ask<Checked>(stream);
+    expect(errors).not.to.deep.equal([]);
+  });
+
+  it('is over before the process obeys a signal to end', async () => {
+    const heard = tunnel.process.lines.length;
+    const channel = await greet(loop, tunnel.handOverPath);
+    await take(channel, 'state');
+    tunnel.process.signal('SIGTERM');
+    channel.close();
+    await tunnel.process.waitFor(/draining/, WAIT_MS, heard);
+    const said = tunnel.process.lines
+      .slice(heard)
+      .filter((line) => /broke off|draining/.test(line));
+    expect(said[0]).to.match(BROKE_OFF);
+  });
+
+  async function mustNft(pod: Pod, rules: string): Promise<void> {
+    const { code, stderr } = await world.run(pod, ['nft', '-f', '-'], { input: rules });
+    expect({ code, stderr }).to.deep.equal({ code: 0, stderr: '' });
+  }
+});
+
+async function ask<Answer>(running: Running): Promise<Answer> {
+  const heard = running.lines.length;
+  running.tell('?');
+  return JSON.parse(await running.waitFor(/^\{/, 10_000, heard)) as Answer;
+}
+
+/** A successor up to its request, and at the mercy of the test. */
+async function greet(loop: Loop, path: string): Promise<PacketChannel> {
+  const opened = connectSeqpacket(path);
+  if (!('fd' in opened)) throw new Error(`nobody listens at ${path}: ${opened.errno}`);
+  const channel = new PacketChannel(loop, opened.fd);
+  await say(channel, { kind: 'hello', version: HAND_OVER_VERSION });
+  await hear(channel, 'welcome');
+  await say(channel, { kind: 'request' });
+  return channel;
+}
+
+async function take(channel: PacketChannel, what: 'state' | 'adopted' | 'go'): Promise<void> {
+  if (what === 'adopted') await say(channel, { kind: 'adopted' });
+  else if (what === 'go') await hear(channel, 'go');
+  else {
+    const { descriptors } = await receiveState(channel, performance.now() + WAIT_MS);
+    for (const fd of descriptors) closeSocket(fd);
+  }
+}
+
+function say(channel: PacketChannel, message: object): Promise<void> {
+  return channel.send(Buffer.from(JSON.stringify(message)), [], performance.now() + WAIT_MS);
+}
+
+async function hear(channel: PacketChannel, kind: string): Promise<void> {
+  const { bytes } = await channel.receive(performance.now() + WAIT_MS);
+  expect(JSON.parse(Buffer.from(bytes).toString())).to.deep.equal({ kind });
+}
