@@ -95,6 +95,11 @@ export class App implements Giver {
     this.#workers = new Workers(workerSettings(config), {
       onLog: (batch) => this.#writer.writeBatch(batch),
       onReport: (problem) => this.#log.error(problem),
+      // Cuts a long back-off short. What no pod of this node has is not asked for.
+      onIdentityWanted: (identity) => {
+        const wanted = identity as Identity;
+        if (this.#wanted.has(wanted)) this.#certificates.want(wanted, 'real-time');
+      },
       onReplaced: (index, reason) => this.#refill(index, reason),
     });
     this.#source = new MeshSource(config.state, {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 
-import { program } from './process.ts';
+import { program, type Running } from './process.ts';
 import type { Node, World } from './world.ts';
 
 /** How a node tunnel finds the authority; see `TunnelOptions`. */
@@ -8,17 +8,30 @@ export interface NodeAuthority {
   readonly authority: string;
   /** PEM file. */
   readonly authorityRoot: string;
+  readonly process: Running;
 }
 
 const PORT = 15_012;
 
-/** Starts a certificate authority in the node's namespace; all nodes of a world share one root. */
-export async function startNodeAuthority(world: World, node: Node): Promise<NodeAuthority> {
+/**
+ * Starts a certificate authority in the node's namespace; all nodes of a world share one root, which the
+ * first to start makes. With `ttlSeconds` its certificates live no longer than that.
+ */
+export async function startNodeAuthority(
+  world: World,
+  node: Node,
+  ttlSeconds?: number,
+): Promise<NodeAuthority> {
   const directory = join(world.directory, 'authority');
   const running = world.start(
     node,
-    program('tests/bed/certificate-authority.ts', directory, `127.0.0.1:${PORT}`),
+    program(
+      'tests/bed/certificate-authority.ts',
+      directory,
+      `127.0.0.1:${PORT}`,
+      ...(ttlSeconds === undefined ? [] : [String(ttlSeconds)]),
+    ),
   );
   const [authority = ''] = (await running.waitFor(/^ready /)).split(' ').slice(1);
-  return { authority, authorityRoot: join(directory, 'root.pem') };
+  return { authority, authorityRoot: join(directory, 'root.pem'), process: running };
 }

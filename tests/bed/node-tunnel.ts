@@ -25,7 +25,11 @@ const READY_DEADLINE_MS = 20_000;
 export class NodeTunnel {
   readonly node: Node;
   /** The agent: `tell('add …')`, `tell('del …')`; its lines say what was acknowledged. */
-  readonly agent: Running;
+  get agent(): Running {
+    return this.#agent;
+  }
+
+  #agent: Running;
   readonly #world: World;
   readonly #options: TunnelOptions;
   #process: Running;
@@ -33,19 +37,14 @@ export class NodeTunnel {
   private constructor(world: World, node: Node, agent: Running, options: TunnelOptions) {
     this.#world = world;
     this.node = node;
-    this.agent = agent;
+    this.#agent = agent;
     this.#options = options;
     this.#process = this.#spawn();
   }
 
   /** Starts agent and tunnel in the node's namespace; resolves when every pod is served. */
   static async start(world: World, node: Node, options: TunnelOptions): Promise<NodeTunnel> {
-    const announced = (options.pods ?? node.pods).map(announcementOf);
-    const agent = world.start(
-      node,
-      program('tests/bed/zds-server.ts', socketPath(world, node), ...announced),
-    );
-    await agent.waitFor(/^listening$/);
+    const agent = await startAgent(world, node, options);
     const tunnel = new NodeTunnel(world, node, agent, options);
     await tunnel.#served(0);
     return tunnel;
@@ -99,6 +98,12 @@ export class NodeTunnel {
     return `${socketPath(this.#world, this.node)}.handover`;
   }
 
+  /** Starts the agent again after it was stopped; resolves when it has told everything. */
+  async restartAgent(): Promise<void> {
+    this.#agent = await startAgent(this.#world, this.node, this.#options);
+    await this.#served(0);
+  }
+
   async stop(): Promise<Exit> {
     const exit = await this.#process.stop();
     await this.agent.stop();
@@ -144,6 +149,14 @@ export class NodeTunnel {
       },
     });
   }
+}
+
+async function startAgent(world: World, node: Node, options: TunnelOptions): Promise<Running> {
+  const announced = (options.pods ?? node.pods).map(announcementOf);
+  const command = program('tests/bed/zds-server.ts', socketPath(world, node), ...announced);
+  const agent = world.start(node, command);
+  await agent.waitFor(/^listening$/);
+  return agent;
 }
 
 function socketPath(world: World, node: Node): string {

@@ -1,13 +1,8 @@
 import { closeSync } from 'node:fs';
 
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 
-import {
-  type WorkloadRequest,
-  WorkloadRequestSchema,
-  WorkloadResponseSchema,
-  ZdsHelloSchema,
-} from '#api/gen/zds_pb.ts';
+import { WorkloadRequestSchema, WorkloadResponseSchema, ZdsHelloSchema } from '#api/gen/zds_pb.ts';
 import { errnoName } from '#linux/libc.ts';
 import { openNetns } from '#linux/netns.ts';
 import { receivePacket, sendPacket } from '#linux/seqpacket.ts';
@@ -32,7 +27,7 @@ export type ZdsReport =
 interface Request {
   /** `uid`, `del uid` or `snapshot`: what the answer is about. */
   readonly about: string;
-  readonly message: WorkloadRequest;
+  readonly message: Uint8Array;
   readonly netns?: string;
 }
 
@@ -65,7 +60,7 @@ export class ZdsConnection implements EventHandler {
     for (const pod of pods) this.add(pod);
     this.#ask({
       about: 'snapshot',
-      message: create(WorkloadRequestSchema, { payload: { case: 'snapshotSent', value: {} } }),
+      message: encode({ payload: { case: 'snapshotSent', value: {} } }),
     });
   }
 
@@ -73,7 +68,7 @@ export class ZdsConnection implements EventHandler {
     const { uid, netns, ...workloadInfo } = pod;
     this.#ask({
       about: uid,
-      message: create(WorkloadRequestSchema, {
+      message: encode({
         payload: { case: 'add', value: { uid, workloadInfo } },
       }),
       netns,
@@ -83,8 +78,13 @@ export class ZdsConnection implements EventHandler {
   delete(uid: string): void {
     this.#ask({
       about: `del ${uid}`,
-      message: create(WorkloadRequestSchema, { payload: { case: 'del', value: { uid } } }),
+      message: encode({ payload: { case: 'del', value: { uid } } }),
     });
+  }
+
+  /** Any bytes instead of a request. */
+  raw(message: Uint8Array): void {
+    this.#ask({ about: 'raw', message });
   }
 
   onEvents(): void {
@@ -141,7 +141,7 @@ export class ZdsConnection implements EventHandler {
     if (request === undefined) return;
     this.#inFlight = request;
     const fds = request.netns === undefined ? [] : [openNetns(request.netns)];
-    const sent = sendPacket(this.fd, toBinary(WorkloadRequestSchema, request.message), fds);
+    const sent = sendPacket(this.fd, request.message, fds);
     for (const fd of fds) closeSync(fd);
     if (sent < 0) this.#close(`cannot send: ${errnoName(sent)}`);
   }
@@ -151,4 +151,8 @@ export class ZdsConnection implements EventHandler {
     closeSocket(this.fd);
     this.#report({ kind: 'closed', why });
   }
+}
+
+function encode(request: MessageInitShape<typeof WorkloadRequestSchema>): Uint8Array {
+  return toBinary(WorkloadRequestSchema, create(WorkloadRequestSchema, request));
 }

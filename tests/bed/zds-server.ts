@@ -3,8 +3,8 @@
 //   node tests/bed/zds-server.ts SOCKET [NETNS_PATH,UID,NAME,NAMESPACE,SERVICE_ACCOUNT …]
 //
 // On standard input: `add NETNS_PATH,UID,…` announces one more pod to the newest connection, `del UID`
-// withdraws one from all. Prints `hello N`, `ack UID`, `refused UID: why`, `snapshot acked` and
-// `closed N: why`, with N the number of the connection. Every new connection gets the snapshot of
+// withdraws one from all, `raw HEX` sends these bytes as a request called "raw". Prints `hello N`,
+// `ack UID`, `refused UID: why`, `snapshot acked` and `closed N: why`, with N the number of the connection. Every new connection gets the snapshot of
 // what is announced at that time. Ends when standard input does.
 import { createInterface } from 'node:readline';
 
@@ -53,8 +53,11 @@ class ZdsServer implements EventHandler {
     } else if (verb === 'del') {
       this.#pods.delete(argument);
       for (const { connection } of open) connection.delete(argument);
+    } else if (verb === 'raw') {
+      open.at(-1)?.connection.raw(Buffer.from(argument, 'hex'));
     } else if (line !== '') {
-      throw new Error(`Cannot read command "${line}": want "add NETNS_PATH,UID,…" or "del UID"`);
+      const want = '"add NETNS_PATH,UID,…", "del UID" or "raw HEX"';
+      throw new Error(`Cannot read command "${line}": want ${want}`);
     }
   }
 }

@@ -58,7 +58,9 @@ export class DataPlane {
 
   constructor(loop: Loop, settings: WorkerSettings, post: (message: FromWorker) => void) {
     this.#settings = settings;
-    this.#identities = new Identities(loop);
+    this.#identities = new Identities(loop, (identity) =>
+      post({ type: 'identity-wanted', identity }),
+    );
     this.#log = new WorkerLog(loop, settings, post);
     this.#thread = {
       loop,

@@ -13,12 +13,25 @@ export type IdentityUpdate =
 /** How long a connection waits for the first certificate: an answer from the authority plus two quick retries. */
 const IDENTITY_WAIT_MS = 10_000;
 
+/** The control thread is told at most this often that connections want an identity. */
+const WANTED_INTERVAL_MS = 1_000;
+
 /** Longer than the deadline of a handshake. */
 const RETIRED_FOR_MS = 15_000;
 
+/**
+ * waiting ──available──▶ ready ──unavailable──▶ unavailable ──available──▶ ready
+ *    └───unavailable: those who wait are told───────▲
+ */
 type Entry =
   | { readonly kind: 'ready'; readonly context: TlsContext }
-  | { readonly kind: 'waiting'; readonly waiters: Map<IdentityWaiter, Waiting>; reason: string };
+  | {
+      readonly kind: 'waiting';
+      readonly waiters: Map<IdentityWaiter, Waiting>;
+      wantedMs: number | undefined;
+    }
+  /** Connections fail at once. */
+  | { readonly kind: 'unavailable'; readonly reason: string; wantedMs: number | undefined };
 
 class Waiting implements Timer {
   readonly #entry: Entry & { readonly kind: 'waiting' };
@@ -37,18 +50,21 @@ class Waiting implements Timer {
 
   onTimer(): void {
     this.#entry.waiters.delete(this.waiter);
-    const why = this.#entry.reason === '' ? '' : `: ${this.#entry.reason}`;
-    this.waiter.onIdentityFailed(`identity error: no certificate for "${this.#identity}"${why}`);
+    const why = `the certificate authority has not answered for ${IDENTITY_WAIT_MS / 1_000} s`;
+    this.waiter.onIdentityFailed(noCertificate(this.#identity, why));
   }
 }
 
 /** A worker's certificates, as TLS contexts. New ones serve new tunnels; open tunnels keep theirs. */
 export class Identities implements IdentitySource {
   readonly #loop: Loop;
+  readonly #onWanted: (identity: string) => void;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(loop: Loop) {
+  /** `onWanted`: a connection needs an identity for which there is no certificate. */
+  constructor(loop: Loop, onWanted: (identity: string) => void) {
     this.#loop = loop;
+    this.#onWanted = onWanted;
   }
 
   /** Takes up what the control thread says. */
@@ -62,16 +78,13 @@ export class Identities implements IdentitySource {
         if (before?.kind === 'waiting') this.#wake(before.waiters, context);
         return;
       }
-      case 'unavailable':
+      case 'unavailable': {
         this.#retire(before);
-        if (before?.kind === 'waiting') before.reason = update.reason;
-        else
-          this.#entries.set(identity, {
-            kind: 'waiting',
-            waiters: new Map(),
-            reason: update.reason,
-          });
+        const { reason } = update;
+        this.#entries.set(identity, { kind: 'unavailable', reason, wantedMs: undefined });
+        if (before?.kind === 'waiting') this.#fail(before.waiters, noCertificate(identity, reason));
         return;
+      }
       case 'forgotten':
         this.#retire(before);
         // Whoever waits goes on waiting until its time is up: the identity may come back.
@@ -89,8 +102,13 @@ export class Identities implements IdentitySource {
       return;
     }
     if (entry === undefined) {
-      entry = { kind: 'waiting', waiters: new Map(), reason: '' };
+      entry = { kind: 'waiting', waiters: new Map(), wantedMs: undefined };
       this.#entries.set(identity, entry);
+    }
+    this.#want(identity, entry);
+    if (entry.kind === 'unavailable') {
+      waiter.onIdentityFailed(noCertificate(identity, entry.reason));
+      return;
     }
     const waiting = new Waiting(entry, waiter, identity);
     entry.waiters.set(waiter, waiting);
@@ -121,10 +139,28 @@ export class Identities implements IdentitySource {
     this.#loop.timers.schedule(timer, this.#loop.nowMs + RETIRED_FOR_MS);
   }
 
+  #want(identity: string, entry: Exclude<Entry, { readonly kind: 'ready' }>): void {
+    const { nowMs } = this.#loop;
+    if (entry.wantedMs !== undefined && nowMs - entry.wantedMs < WANTED_INTERVAL_MS) return;
+    entry.wantedMs = nowMs;
+    this.#onWanted(identity);
+  }
+
+  #fail(waiters: ReadonlyMap<IdentityWaiter, Waiting>, reason: string): void {
+    for (const waiting of waiters.values()) {
+      this.#loop.timers.cancel(waiting);
+      waiting.waiter.onIdentityFailed(reason);
+    }
+  }
+
   #wake(waiters: ReadonlyMap<IdentityWaiter, Waiting>, context: TlsContext): void {
     for (const waiting of waiters.values()) {
       this.#loop.timers.cancel(waiting);
       waiting.waiter.onIdentityReady(context);
     }
   }
+}
+
+function noCertificate(identity: string, why: string): string {
+  return `identity error: no certificate for "${identity}": ${why}`;
 }

@@ -98,5 +98,7 @@ export type FromWorker =
   /** The question could not be carried out: a fault of ours. */
   | { readonly type: 'failed'; readonly id: number; readonly reason: string }
   | { readonly type: 'log'; readonly batch: LineBatch }
+  /** A connection needs a certificate that is not there. */
+  | { readonly type: 'identity-wanted'; readonly identity: string }
   /** Something that the operator should know, for the control thread's log. */
   | { readonly type: 'report'; readonly problem: string };

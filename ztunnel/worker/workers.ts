@@ -15,6 +15,7 @@ import type {
 export interface WorkersEvents {
   onLog(batch: LineBatch): void;
   onReport(problem: string): void;
+  onIdentityWanted(identity: string): void;
   /** A worker has died and a new one stands in its place: it knows nothing yet. */
   onReplaced(index: number, reason: string): void;
 }
@@ -168,6 +169,9 @@ export class Workers {
       case 'log':
         this.#events.onLog(message.batch);
         this.tell(index, { kind: 'log-taken', lines: message.batch.lines });
+        return;
+      case 'identity-wanted':
+        this.#events.onIdentityWanted(message.identity);
         return;
       case 'report':
         this.#events.onReport(message.problem);

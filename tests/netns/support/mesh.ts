@@ -191,8 +191,9 @@ async function takenUp({ process, after }: ReturnType<typeof mark>): Promise<voi
 export async function accessLine(
   from: ReturnType<typeof mark>,
   pattern: RegExp,
+  deadlineMs = 5_000,
 ): Promise<ReadonlyMap<string, string>> {
-  const line = await from.process.waitFor(pattern, 5_000, from.after);
+  const line = await from.process.waitFor(pattern, deadlineMs, from.after);
   const parsed = parseAccessLogLine(line);
   if (parsed === undefined) throw new Error(`Not an access line: ${line}`);
   return new Map([['message', parsed.message], ...parsed.fields]);
