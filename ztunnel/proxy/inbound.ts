@@ -35,6 +35,7 @@ const NO_ERROR = 0x0;
 export class InboundTunnels implements TunnelOwner {
   readonly tunnels: Set<Tunnel> = new Set();
   readonly #context: PodContext;
+  readonly #handshaking = new Set<Tunnel>();
 
   constructor(context: PodContext) {
     this.#context = context;
@@ -42,9 +43,13 @@ export class InboundTunnels implements TunnelOwner {
 
   /** Tunnels whose handshake is not done. */
   get handshaking(): number {
-    let count = 0;
-    for (const tunnel of this.tunnels) if (!tunnel.isOpen) count++;
-    return count;
+    return this.#handshaking.size;
+  }
+
+  /** A connection was accepted and its handshake begins. */
+  begun(tunnel: Tunnel): void {
+    this.tunnels.add(tunnel);
+    this.#handshaking.add(tunnel);
   }
 
   onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {
@@ -62,8 +67,8 @@ export class InboundTunnels implements TunnelOwner {
     return undefined;
   }
 
-  onTunnelOpen(): void {
-    // Nothing to do until a request comes.
+  onTunnelOpen(tunnel: Tunnel): void {
+    this.#handshaking.delete(tunnel);
   }
 
   onTunnelRoom(): void {
@@ -96,6 +101,7 @@ export class InboundTunnels implements TunnelOwner {
 
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
     this.tunnels.delete(tunnel);
+    this.#handshaking.delete(tunnel);
     if (!end.failed || end.stage === 'open') return;
     this.#logRefusal(tunnel, end.reason);
   }

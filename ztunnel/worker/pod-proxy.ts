@@ -171,7 +171,7 @@ export class PodProxy {
       return;
     }
     const { tunnels } = this.context.thread;
-    this.inbound.tunnels.add(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
+    this.inbound.begun(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
   }
 
   #open(port: number, settings: ListenSettings): number | string {
