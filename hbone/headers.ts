@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
 
@@ -162,9 +162,20 @@ export function parseForwarded(lines: readonly string[]): Forwarded | undefined 
 /** Trace Context section 3.2: version, trace id, parent id, flags. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
+/** Trace id and parent id. */
+const TRACE_BYTES = 24;
+// Drawn by the page: asking the generator costs more than all the rest of a connection's headers.
+const randomPool = Buffer.alloc(170 * TRACE_BYTES);
+let randomAt = randomPool.length;
+
 /** A new `traceparent`: version 00, random ids, not sampled. */
 export function newTraceparent(): string {
-  const random = randomBytes(24);
+  if (randomAt + TRACE_BYTES > randomPool.length) {
+    randomFillSync(randomPool);
+    randomAt = 0;
+  }
+  const random = randomPool.subarray(randomAt, randomAt + TRACE_BYTES);
+  randomAt += TRACE_BYTES;
   // Ids of zeros only are invalid.
   random[0] = (random[0] ?? 0) | 1;
   random[16] = (random[16] ?? 0) | 1;

@@ -44,7 +44,7 @@ export type StreamPhase = 'connecting' | 'requested' | 'open' | 'ended';
 const CONNECT_DEADLINE_MS = 10_000;
 const RESPONSE_DEADLINE_MS = 20_000;
 /** Largest single read of an application's bytes; see the reactor's batching figures. */
-const BATCH_BYTES_MAX = 524_288;
+const BATCH_BYTES_MAX = 1_032_192;
 const READS_PER_EVENT = 2;
 
 /** Told of the life of one stream. Called synchronously. */

@@ -124,6 +124,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   readonly #waiting = new Set<StreamUser>();
   #open = false;
   #ended = false;
+  /** Asked once per turn, however many frames are written in it. */
+  #turnEndAsked = false;
   #draining = false;
   #drainConfirmed = false;
   #fault: string | undefined;
@@ -330,11 +332,15 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     // One byte more: the record layer puts the content type behind the plaintext for a moment.
     if (this.end + length + 1 > this.bytes.length && !this.#tls.blocked) this.#flush();
     if (this.#staging === undefined) this.#acquireStaging();
-    this.#host.loop.atTurnEnd(this);
+    if (!this.#turnEndAsked) {
+      this.#turnEndAsked = true;
+      this.#host.loop.atTurnEnd(this);
+    }
     return this.end + length + 1 <= this.bytes.length;
   }
 
   onTurnEnd(): void {
+    this.#turnEndAsked = false;
     if (!this.#ended && !this.#tls.blocked) this.#flush();
     this.#finishIfDrained();
   }

@@ -104,7 +104,17 @@ export function workloadOf(given: GivenWorkload): Workload {
 
 /** The identity that a workload's certificate must carry. Decoding has checked the parts, so there always is one. */
 export function identityOf(workload: Workload): Identity {
-  const identity = formatIdentity(workload);
-  invariant(identity !== undefined, `the identity parts of workload "${workload.uid}" are checked`);
+  let identity = identities.get(workload);
+  if (identity === undefined) {
+    identity = formatIdentity(workload);
+    invariant(
+      identity !== undefined,
+      `the identity parts of workload "${workload.uid}" are checked`,
+    );
+    identities.set(workload, identity);
+  }
   return identity;
 }
+
+/** Asked for several times per connection; a workload never changes, a new one takes its place. */
+const identities = new WeakMap<Workload, Identity>();

@@ -463,6 +463,8 @@ function moveEverything(both: Pair): void {
       relay.fd,
       observer,
     );
+    // It may have moved before the application's socket was connected.
+    observer.onConnectedDo = () => tunnel.respond(next.stream, [[':status', '200']], false);
     observer.onRelayEnd = () => side.delete(next);
     side.add(next);
     thaw.push(() => next.start());
