@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
 
 import { program } from '#tests/bed/process.ts';
+import type { DialRequest } from '#tests/bed/sockets.ts';
 import type { Pod } from '#tests/bed/world.ts';
 
 import { accessLine, Mesh, mark, quoted } from './support/mesh.ts';
@@ -67,11 +68,11 @@ describe('on a bad day, a node tunnel', function () {
     }
   }
 
-  async function untilRefused(to: Pod): Promise<string> {
+  async function untilRefused(from: Pod, to: DialRequest): Promise<void> {
     for (;;) {
-      const dialed = await mesh.sockets.dial(till, { ip: to.ipv4, port: ECHO_PORT });
-      if (typeof dialed === 'string') return dialed;
-      mesh.sockets.close(dialed);
+      const dialed = await mesh.sockets.dial(from, to);
+      if (dialed === 'ECONNREFUSED') return;
+      if (typeof dialed === 'number') mesh.sockets.close(dialed);
     }
   }
 
@@ -109,9 +110,8 @@ describe('on a bad day, a node tunnel', function () {
       expect(into.get('error')).to.equal('connection closed due to connection drain');
       await accessLine(marks.near, new RegExp(`src.addr=${quoted(caller)} `));
       for (const port of [15_001, 15_006, 15_008]) {
-        expect(await sockets.dial(shop, { ip: shop.ipv4, port }), `${port}`).to.equal(
-          'ECONNREFUSED',
-        );
+        const dialed = await sockets.dial(shop, { ip: shop.ipv4, port });
+        expect(dialed, `${port}`).to.equal('ECONNREFUSED');
       }
       expect(await sockets.carry(toShelf.client, toShelf.server, 'still')).to.equal('still');
       await mesh.close(toShelf);
@@ -130,6 +130,8 @@ describe('on a bad day, a node tunnel', function () {
     it('says which, serves the others, is not ready, and serves it when the port is free', async () => {
       const far = mesh.tunnel('far');
       await far.delete(shelf);
+      // The agent may hear of it a moment before the ports are free.
+      await untilRefused(shelf, { ip: shelf.ipv4, port: 15_006 });
       const squatter = mesh.sockets.listen(shelf, { port: 15_006 });
       const from = mark(far);
       let refusal = '';
@@ -240,7 +242,7 @@ describe('on a bad day, a node tunnel', function () {
       const ending = near.process;
       ending.signal('SIGTERM');
       await ending.waitFor(/draining/);
-      expect(await untilRefused(shop)).to.equal('ECONNREFUSED');
+      await untilRefused(till, { ip: shop.ipv4, port: ECHO_PORT });
       expect((await mesh.page('near', ':15021/healthz/ready')).status).to.equal(500);
       expect(await sockets.carry(ends.client, ends.server, 'the last')).to.equal('the last');
       expect(await sockets.carry(ends.server, ends.client, 'words')).to.equal('words');
