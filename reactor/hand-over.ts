@@ -94,8 +94,13 @@ function readStateFile(fd: number, length: number): { state: unknown; wipe: () =
   const bytes = readMemfd(fd, length);
   if (typeof bytes === 'string') throw new ChannelError(bytes);
   if (bytes.length !== length) throw new ChannelError('the state is not complete');
-  // Byte arrays of the result are views of these bytes, which therefore stay until the caller wipes them.
-  return { state: deserialize(bytes) as unknown, wipe: () => bytes.fill(0) };
+  try {
+    // Byte arrays of the result are views of these bytes, which therefore stay until the caller wipes them.
+    return { state: deserialize(bytes) as unknown, wipe: () => bytes.fill(0) };
+  } catch {
+    bytes.fill(0);
+    throw new ChannelError('the state of the other process can not be read');
+  }
 }
 
 function isCount(value: unknown, max: number): value is number {
