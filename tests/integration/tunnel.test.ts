@@ -405,6 +405,10 @@ describe('a tunnel between two relays', () => {
       }
       socket.end();
     })();
+    // A handshake can't move; what comes after it can, at any moment.
+    while (both.serverTunnels.size === 0 || ![...both.serverTunnels].every((one) => one.canMove)) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
     for (let move = 0; move < 6; move++) {
       await new Promise((resolve) => setTimeout(resolve, 15));
       moveEverything(both);
