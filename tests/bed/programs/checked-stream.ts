@@ -12,7 +12,7 @@ export interface Checked {
   /** Bytes that came back right. */
   readonly bytes: number;
   readonly errors: readonly string[];
-  /** Longest time in which nothing came back. */
+  /** Longest time in which nothing came back, since the last line. */
   readonly slowestMs: number;
 }
 
@@ -80,6 +80,7 @@ socket.on('close', () => {
 const commands = createInterface({ input: process.stdin });
 commands.on('line', () => {
   const now: Checked = { bytes: checked, errors, slowestMs: Math.round(slowestMs) };
+  slowestMs = 0;
   process.stdout.write(`${JSON.stringify(now)}\n`);
 });
 commands.on('close', () => {

@@ -17,7 +17,7 @@ export interface Tally {
   readonly errors: number;
   /** Connections opened beyond the first of each. */
   readonly reconnects: number;
-  /** Longest time from a request to its complete answer, or until now if it has none yet. */
+  /** Longest time from a request to its complete answer (or until now if it has none yet), since the last tally. */
   readonly slowestMs: number;
   /** Why the first few failed. */
   readonly reasons: readonly string[];
@@ -124,6 +124,7 @@ function announce(): void {
 function tally(): string {
   const slowestMs = Math.max(count.slowestMs, ...callers.map((caller) => caller.waitingMs()));
   const now: Tally = { ...count, slowestMs: Math.round(slowestMs * 10) / 10, reasons };
+  count.slowestMs = 0;
   return `${JSON.stringify(now)}\n`;
 }
 

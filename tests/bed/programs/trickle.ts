@@ -11,7 +11,7 @@ export interface Trickle {
   readonly connections: number;
   /** Connections that got no complete answer. */
   readonly errors: number;
-  /** Longest time from connect to the end of the answer. */
+  /** Longest time from connect to the end of the answer, since the last line. */
   readonly slowestMs: number;
   readonly reasons: readonly string[];
 }
@@ -51,6 +51,7 @@ function ask(): void {
 
 function tally(): string {
   const now: Trickle = { ...count, slowestMs: Math.round(count.slowestMs), reasons };
+  count.slowestMs = 0;
   return `${JSON.stringify(now)}\n`;
 }
 
