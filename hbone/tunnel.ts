@@ -90,6 +90,9 @@ export interface TunnelState {
   readonly draining: boolean;
 }
 
+/** Staged for a peer that does not read; beyond this it gets no new streams. */
+const STAGED_BYTES_MAX = 262_144;
+
 const noBytes = Buffer.alloc(0);
 /** Any value does: one ping is in flight at a time. */
 const PING_PAYLOAD = 0;
@@ -232,6 +235,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     return (
       this.isOpen &&
       !this.#draining &&
+      // A peer that reads nothing gets no more streams: there would be no room left for their requests.
+      (!this.#tls.blocked || this.end < STAGED_BYTES_MAX) &&
       this.#http2.streamCount < this.#host.options.streamsPerTunnelMax &&
       this.#http2.canOpenStream()
     );
@@ -458,12 +463,13 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
       this.close({ failed: true, reason, stage: 'open' });
       return;
     }
-    if (this.role === 'client' && this.#http2.streamCount === 0) {
-      if (nowMs - this.#idleSinceMs >= options.idleTimeoutMs) {
-        this.drain();
-        return;
-      }
-    }
+    const idleMs = this.#http2.streamCount === 0 ? nowMs - this.#idleSinceMs : 0;
+    // The client closes what it does not use; one that does not is not kept for ever.
+    const idleMsMax = this.role === 'client' ? options.idleTimeoutMs : 2 * options.idleTimeoutMs;
+    const expired = this.peer !== undefined && Date.now() > this.peer.notAfterMs;
+    // Open streams go on; new ones need a peer whose certificate is valid now.
+    if (idleMs >= idleMsMax || expired) this.drain();
+    if (this.#ended) return;
     if (this.#pingedMs === 0 && nowMs - this.#heardMs >= PING_AFTER_MS) {
       this.#http2.ping(PING_PAYLOAD);
       this.#pingedMs = nowMs;

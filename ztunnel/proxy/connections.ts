@@ -51,10 +51,14 @@ export class Connections {
     return verdict;
   }
 
-  /** Judges everything again, and cuts what is no longer allowed. How many were cut. */
-  judgeAll(): number {
+  /**
+   * Judges everything again, or what goes to some workloads, and cuts what is no longer allowed. How many
+   * were cut.
+   */
+  judgeAgain(workloads?: ReadonlySet<WorkloadUid>): number {
     let cut = 0;
     for (const connection of this.#live) {
+      if (workloads !== undefined && !workloads.has(connection.workload.uid)) continue;
       const verdict = this.judge(connection);
       if (verdict.kind !== 'deny') continue;
       cut++;

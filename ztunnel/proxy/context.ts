@@ -1,8 +1,11 @@
+import type { IpAddress, SocketAddress } from '#common/net/address.ts';
 import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 import type { TunnelPool } from '#hbone/pool.ts';
 import type { TunnelHost } from '#hbone/tunnel.ts';
-import type { KeepAlive } from '#linux/socket.ts';
+import { errnoName } from '#linux/libc.ts';
+import { inNetns } from '#linux/netns.ts';
+import { connectTcp, type KeepAlive } from '#linux/socket.ts';
 import type { Loop } from '#reactor/loop.ts';
 import type { Slab } from '#reactor/memory.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
@@ -80,6 +83,26 @@ export interface ConnectionDescription {
   readonly originalDestination: string;
   readonly actualDestination: string;
   readonly protocol: 'HBONE' | 'TCP';
+}
+
+/**
+ * Starts to connect from inside the pod's namespace, from `sourceIp` when that is given: the descriptor, or
+ * why not. Never throws: a namespace that can't be entered is one more reason.
+ */
+export function connectFromPod(
+  context: PodContext,
+  to: SocketAddress,
+  sourceIp?: IpAddress,
+): { readonly fd: number } | { readonly reason: string } {
+  const { packetMark: mark, keepAlive, userTimeoutMs } = context.thread.settings;
+  const from = sourceIp === undefined ? undefined : { ip: sourceIp, port: 0 };
+  const options = { to, from, mark, keepAlive, userTimeoutMs };
+  try {
+    const dialed = inNetns(context.netnsFd, () => connectTcp(options));
+    return 'fd' in dialed ? dialed : { reason: errnoName(dialed.errno) };
+  } catch (error) {
+    return { reason: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 /** This pod as the mesh knows it; undefined until its configuration has come. */

@@ -2,9 +2,6 @@ import { formatSocketAddress } from '#common/net/address.ts';
 import type { ConnectionFacts } from '#dataplane/authz/match.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
-import { errnoName } from '#linux/libc.ts';
-import { inNetns } from '#linux/netns.ts';
-import { connectTcp } from '#linux/socket.ts';
 import {
   type RelayEnd,
   type RelayObserver,
@@ -18,6 +15,7 @@ import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import type { Denial, PolicedConnection } from './connections.ts';
 import {
   type ConnectionDescription,
+  connectFromPod,
   type LiveConnection,
   localWorkload,
   type PodContext,
@@ -93,19 +91,17 @@ export class PlaintextConnection
   }
 
   begin(fd: number, accepted: Accepted): void {
-    const { thread, netnsFd } = this.#context;
+    const { thread } = this.#context;
     const verdict = thread.connections.judge(this);
     if (verdict.kind === 'deny') {
       this.#refuse(fd, rejection(verdict, 'rejection'));
       return;
     }
-    const { packetMark: mark, keepAlive, userTimeoutMs, originalSource } = thread.settings;
-    const spoof = originalSource && accepted.source.ip !== accepted.target.ip;
-    const from = spoof ? { from: { ip: accepted.source.ip, port: 0 } } : {};
-    const options = { to: accepted.target, mark, keepAlive, userTimeoutMs, ...from };
-    const dialed = inNetns(netnsFd, () => connectTcp(options));
+    const spoof = thread.settings.originalSource && accepted.source.ip !== accepted.target.ip;
+    const sourceIp = spoof ? accepted.source.ip : undefined;
+    const dialed = connectFromPod(this.#context, accepted.target, sourceIp);
     if (!('fd' in dialed)) {
-      const error = `connection failed: ${errnoName(dialed.errno)}`;
+      const error = `connection failed: ${dialed.reason}`;
       this.#refuse(fd, { flag: 'CONNECT', error });
       return;
     }

@@ -14,15 +14,13 @@ import {
   type StreamRelayState,
 } from '#hbone/stream.ts';
 import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
-import { errnoName } from '#linux/libc.ts';
-import { inNetns } from '#linux/netns.ts';
-import { connectTcp } from '#linux/socket.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
 
 import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import type { Denial, PolicedConnection } from './connections.ts';
 import {
   type ConnectionDescription,
+  connectFromPod,
   type LiveConnection,
   localWorkload,
   type PodContext,
@@ -168,22 +166,22 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
 
   /** Judges the request and dials the application; a refusal is answered at once. */
   begin(request: AcceptedRequest): void {
-    const { thread, netnsFd } = this.#context;
+    const { thread } = this.#context;
     const verdict = thread.connections.judge(this);
     if (verdict.kind === 'deny') {
       answer(this.#tunnel, this.#stream, 401);
       this.#finish(rejection(verdict, 'rejection'));
       return;
     }
-    const { packetMark: mark, keepAlive, userTimeoutMs, originalSource } = thread.settings;
+    const { sourceIp } = this.facts;
     const spoof =
-      originalSource && request.keepSourceAddress && this.facts.sourceIp !== request.connectTo.ip;
-    const from = spoof ? { from: { ip: this.facts.sourceIp, port: 0 } } : {};
-    const options = { to: request.connectTo, mark, keepAlive, userTimeoutMs, ...from };
-    const dialed = inNetns(netnsFd, () => connectTcp(options));
+      thread.settings.originalSource &&
+      request.keepSourceAddress &&
+      sourceIp !== request.connectTo.ip;
+    const dialed = connectFromPod(this.#context, request.connectTo, spoof ? sourceIp : undefined);
     if (!('fd' in dialed)) {
       answer(this.#tunnel, this.#stream, 503);
-      this.#finish({ flag: 'CONNECT', error: `connection failed: ${errnoName(dialed.errno)}` });
+      this.#finish({ flag: 'CONNECT', error: `connection failed: ${dialed.reason}` });
       return;
     }
     const ends = { fd: dialed.fd, phase: 'connecting' } as const;

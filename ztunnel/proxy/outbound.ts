@@ -19,9 +19,6 @@ import {
   type StreamRelayState,
 } from '#hbone/stream.ts';
 import type { Tunnel, TunnelEnd } from '#hbone/tunnel.ts';
-import { errnoName } from '#linux/libc.ts';
-import { inNetns } from '#linux/netns.ts';
-import { connectTcp } from '#linux/socket.ts';
 import {
   type RelayEnd,
   type RelayObserver,
@@ -34,6 +31,7 @@ import type { Timer } from '#reactor/timers.ts';
 import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import {
   type ConnectionDescription,
+  connectFromPod,
   type LiveConnection,
   localWorkload,
   type PodContext,
@@ -141,6 +139,7 @@ export class OutboundConnection
     if (this.#stream !== undefined) this.#stream.abort();
     else if (this.#sockets !== undefined) this.#sockets.abort();
     else this.#closeAccepted();
+    this.countBytes();
     this.#finish({ flag: '-', error: reason });
   }
 
@@ -236,7 +235,7 @@ export class OutboundConnection
   // --- The direct way
 
   #goDirect(way: Route & { readonly kind: 'direct' }, local: Workload): void {
-    const { thread, netnsFd } = this.#context;
+    const { thread } = this.#context;
     const record = this.#record(local, way);
     this.#accounting = Accounting.open(thread, record, {
       reporter: 'source',
@@ -245,12 +244,10 @@ export class OutboundConnection
       service: way.service,
       countedAsOpened: this.#countedAsOpened,
     });
-    const { packetMark: mark, keepAlive, userTimeoutMs } = thread.settings;
-    const options = { to: way.connectTo, mark, keepAlive, userTimeoutMs };
-    const dialed = inNetns(netnsFd, () => connectTcp(options));
+    const dialed = connectFromPod(this.#context, way.connectTo);
     if (!('fd' in dialed)) {
       this.#closeAccepted();
-      this.#finish({ flag: 'CONNECT', error: `connection failed: ${errnoName(dialed.errno)}` });
+      this.#finish({ flag: 'CONNECT', error: `connection failed: ${dialed.reason}` });
       return;
     }
     const ends = { downstreamFd: this.#fd, upstreamFd: dialed.fd };

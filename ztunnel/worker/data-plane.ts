@@ -32,7 +32,7 @@ import type {
 /** Receive memory for plain sockets; a relay reads at most 256 KB at once. */
 const SCRATCH_BYTES = 262_144;
 /** Staging slabs kept for the next turn. Each holds 1.1 MB, touched only as far as it was used. */
-const STAGING_KEPT = 4;
+const STAGING_KEPT = 32;
 const LOG_INTERVAL_MS = 50;
 const LOG_CHARACTERS = 65_536;
 /** Lines on their way to the control thread; when it can't keep up, lines are lost and counted. */
@@ -94,8 +94,9 @@ export class DataPlane {
         const changed = this.#mesh.apply(notice.delta);
         // A frozen connection may be another process's by now; it is judged when it is ours for certain.
         if (this.#frozen !== undefined) return;
-        if (changed.policiesChanged || changed.policyBindingsChanged.length > 0) {
-          this.#thread.connections.judgeAll();
+        if (changed.policiesChanged) this.#thread.connections.judgeAgain();
+        else if (changed.policyBindingsChanged.length > 0) {
+          this.#thread.connections.judgeAgain(new Set(changed.policyBindingsChanged));
         }
         return;
       }
@@ -210,7 +211,7 @@ export class DataPlane {
     for (const pod of frozen) thawPod(pod);
     // Also when the freeze never came: the listeners may be paused.
     for (const pod of this.#pods.values()) pod.resume();
-    this.#thread.connections.judgeAll();
+    this.#thread.connections.judgeAgain();
     this.#letChangesIn();
   }
 

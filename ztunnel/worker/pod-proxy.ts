@@ -6,14 +6,7 @@ import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
 import { EAGAIN, errnoName } from '#linux/libc.ts';
 import { inNetns } from '#linux/netns.ts';
 import { originalDestination } from '#linux/original-destination.ts';
-import {
-  acceptTcp,
-  connectTcp,
-  listenTcp,
-  localAddress,
-  peerAddress,
-  type TcpTuning,
-} from '#linux/socket.ts';
+import { acceptTcp, listenTcp, localAddress, peerAddress, type TcpTuning } from '#linux/socket.ts';
 import { type EventHandler, READABLE } from '#reactor/loop.ts';
 import { closeSocket, setLinger0 } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
@@ -21,6 +14,7 @@ import type { TlsContext } from '#reactor/tls/context.ts';
 
 import { refuseEarly } from '../proxy/accounting.ts';
 import {
+  connectFromPod,
   type LiveConnection,
   localWorkload,
   type PodContext,
@@ -348,13 +342,11 @@ class Listener implements EventHandler, Timer {
 }
 
 function dial(context: PodContext, target: TunnelTarget, owner: TunnelOwner): Tunnel | string {
-  const { thread, netnsFd } = context;
+  const { thread } = context;
   const tls = thread.identities.ready(target.sourceIdentity);
   if (tls === undefined) return `identity error: no certificate for "${target.sourceIdentity}"`;
-  const { packetMark: mark, keepAlive, userTimeoutMs } = thread.settings;
-  const options = { to: target.address, mark, keepAlive, userTimeoutMs };
-  const dialed = inNetns(netnsFd, () => connectTcp(options));
-  if (!('fd' in dialed)) return errnoName(dialed.errno);
+  const dialed = connectFromPod(context, target.address);
+  if ('reason' in dialed) return dialed.reason;
   const local = localAddress(dialed.fd) ?? target.address;
   const ends = { fd: dialed.fd, local, remote: target.address };
   return Tunnel.dial(thread.tunnels, owner, tls, ends);
