@@ -1,5 +1,20 @@
 import { keepCompiledCode } from '#common/compile-cache.ts';
 
+const usage = `Usage: node_modules/.bin/node ztunnel/main.ts
+
+The node tunnel. It takes no arguments: its settings are environment variables, of which LOCAL_XDS_PATH
+(a file that describes the mesh) is required. docs/operating.md describes all of them.
+`;
+const [argument] = process.argv.slice(2);
+if (argument === '--help' || argument === '-h') {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+if (argument !== undefined) {
+  process.stderr.write(`Unknown argument ${JSON.stringify(argument)}\n\n${usage}`);
+  process.exit(1);
+}
+
 keepCompiledCode();
 // Imported only now: what is imported above is compiled before the cache is there.
 const { readConfig } = await import('./config.ts');

@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs';
+
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+
+import { parseLocalConfig } from '#dataplane/state/local-config.ts';
+import { program, run } from '#tests/bed/process.ts';
+
+const text = readFileSync('docs/operating.md', 'utf8');
+
+describe('docs/operating.md', () => {
+  it('names every variable that the program reads', () => {
+    const code = ['ztunnel/config.ts', 'ztunnel/worker-threads.ts'].map((path) =>
+      readFileSync(path, 'utf8'),
+    );
+    const names = [...code.join('\n').matchAll(/'([A-Z][A-Z0-9]*_[A-Z0-9_]+)'/g)].map(
+      ([, name = '']) => name,
+    );
+    expect(names.length).to.be.greaterThan(50);
+    expect(names.filter((name) => !text.includes(`\`${name}`))).to.deep.equal([]);
+  });
+
+  it('shows a mesh that can be read', () => {
+    const example = /```yaml\n([^`]+)```/.exec(text)?.[1] ?? '';
+    const read = parseLocalConfig(example, 'docs/operating.md');
+    expect(read.kind === 'refused' ? read.problems : []).to.deep.equal([]);
+    if (read.kind === 'ok') expect(read.snapshot.workloads).to.have.length(2);
+  });
+});
+
+describe('ztunnel/main.ts', () => {
+  it('shows with --help where its settings are described', async () => {
+    const { code, stdout } = await run(program('ztunnel/main.ts', '--help'));
+    expect(stdout).to.include('docs/operating.md');
+    expect(code).to.equal(0);
+  });
+
+  it('refuses every other argument before it starts', async () => {
+    const { code, stderr } = await run(program('ztunnel/main.ts', '--port=1'));
+    expect(stderr).to.include('Unknown argument "--port=1"');
+    expect(stderr).to.include('docs/operating.md');
+    expect(code).to.equal(1);
+  });
+});
