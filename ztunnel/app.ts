@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { systemClock } from '#common/clock.ts';
@@ -16,6 +17,7 @@ import { MeshStore } from '#dataplane/state/store.ts';
 import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
 import { raiseOpenFilesLimit } from '#linux/limits.ts';
 import { netnsId, selfCheckNetns } from '#linux/netns.ts';
+import { setThreadPriorities } from '#linux/priority.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { selfTestOpenssl } from '#reactor/tls/self-test.ts';
@@ -46,6 +48,8 @@ interface ProcessState {
   }[];
 }
 
+/** Priority of a start beside a process that serves. */
+const STARTING_NICE = 10;
 const STATE_TASK = 'state manager';
 const DRAIN_POLL_MS = 50;
 const READINESS_POLL_MS = 200;
@@ -73,6 +77,8 @@ export class App implements Giver {
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   #hasPredecessor = false;
   #frozenMs = 0;
+  /** There seems to be a predecessor. */
+  #succeeds = false;
   /** Connections are on their way from one process to another; whoever ends now would cut them. */
   #moving = false;
   /** Why this process should end when that is over. */
@@ -179,6 +185,10 @@ export class App implements Giver {
   }
 
   async #start(): Promise<string | undefined> {
+    // Whoever serves now needs the processor more: this start may take its time.
+    const { handOverSocketPath } = this.#config.inpod;
+    this.#succeeds = handOverSocketPath !== undefined && existsSync(handOverSocketPath);
+    if (this.#succeeds) setThreadPriorities(STARTING_NICE);
     raiseOpenFilesLimit();
     selfTestOpenssl();
     selfCheckNetns();
@@ -204,6 +214,10 @@ export class App implements Giver {
       loop,
       log: (level, message) => this.#log[level](message),
     });
+    if (this.#succeeds) {
+      await this.#workers.askAll({ kind: 'warm-up' });
+      setThreadPriorities(0);
+    }
     const problem = await this.#takeOver(loop);
     if (problem !== undefined) return problem;
 
@@ -220,6 +234,8 @@ export class App implements Giver {
     this.#source.follow();
     this.#listenForSuccessor(loop);
     saveCompiledCode();
+    // The next hand-over should find us warm, too.
+    if (!this.#succeeds) await this.#workers.askAll({ kind: 'warm-up' });
     this.#log.info('serving', { workers: this.#workers.count, node: this.#config.self.nodeName });
     return undefined;
   }

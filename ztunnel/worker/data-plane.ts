@@ -28,6 +28,7 @@ import type {
   WorkerSettings,
   WorkerState,
 } from './protocol.ts';
+import { warmUp } from './warm-up.ts';
 
 /** Receive memory for plain sockets; a relay reads at most 256 KB at once. */
 const SCRATCH_BYTES = 262_144;
@@ -138,6 +139,9 @@ export class DataPlane {
         await this.#untilGoingOn();
         this.#pods.get(question.uid)?.close(question.reason);
         this.#pods.delete(question.uid);
+        return undefined;
+      case 'warm-up':
+        await warmUp(this.#thread.tunnels, this.#thread.scratch);
         return undefined;
       case 'collect':
         return this.#collect();

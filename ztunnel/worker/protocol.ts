@@ -47,6 +47,8 @@ export type Question =
       readonly netnsFd: number;
     }
   | { readonly kind: 'stop-pod'; readonly uid: string; readonly reason: string }
+  /** Run the data path's code until it is compiled. */
+  | { readonly kind: 'warm-up' }
   | { readonly kind: 'collect' }
   | { readonly kind: 'describe' }
   /** Freeze and tell all: the first half of a hand-over. */
@@ -60,6 +62,7 @@ export type Question =
 export interface Answers {
   readonly 'start-pod': string;
   readonly 'stop-pod': undefined;
+  readonly 'warm-up': undefined;
   readonly collect: Collected;
   readonly describe: readonly PodDescription[];
   readonly export: WorkerState;
