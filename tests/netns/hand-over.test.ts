@@ -173,7 +173,8 @@ describe('hand-over of node tunnels', function () {
     const worst = rounds.map(({ busy, trickle: fresh, stream: bulk }) =>
       Math.max(busy, fresh, bulk),
     );
-    const noiseMs = median(rounds.map((round) => round.beside));
+    // A request passes four processes of the path, and two beside it.
+    const noiseMs = 3 * median(rounds.map((round) => round.beside));
     const figures = `pauses in ms by round: ${JSON.stringify(rounds)}, before: ${JSON.stringify(atStart)}`;
     expect(median(worst), figures).to.be.lessThan(PAUSE_MS_MAX + noiseMs);
     expect(Math.max(...worst), figures).to.be.lessThan(5 * PAUSE_MS_MAX);
