@@ -5,7 +5,6 @@ import koffi from 'koffi';
 import { invariant } from '#common/assert.ts';
 import {
   AF_UNIX,
-  close,
   EINTR,
   epollCreate1,
   epollCtlAt,
@@ -19,7 +18,8 @@ import {
 } from '#linux/libc.ts';
 
 import { allocateSlab } from './memory.ts';
-import { sendFrom } from './socket.ts';
+import { own } from './owned-descriptors.ts';
+import { closeSocket, sendFrom } from './socket.ts';
 import { type Timer, TimerWheel } from './timers.ts';
 
 // Bits of epoll_event.events (epoll_ctl(2)).
@@ -109,6 +109,7 @@ export class Loop {
     this.#uvFd = uvBackendFd(uvLoop);
     this.#epoll = epollCreate1(SOCK_CLOEXEC);
     invariant(this.#epoll >= 0, `epoll_create1: ${errnoName(errno())}`);
+    own(this.#epoll);
     this.#control(EPOLL_CTL_ADD, this.#uvFd, READABLE, 0);
   }
 
@@ -121,6 +122,7 @@ export class Loop {
     this.#generation = (this.#generation + 1) >>> 0;
     this.#control(EPOLL_CTL_ADD, fd, interest, this.#generation);
     this.#registrations[fd] = { handler, generation: this.#generation, interest };
+    own(fd);
   }
 
   /** Changes what is watched for; no system call when nothing changes. */
@@ -179,6 +181,7 @@ export class Loop {
     // A byte through a socket pair is the one way back into this loop that neither spins (setImmediate keeps
     // Node's timeout at 0) nor starves Node (a MessagePort is drained many times per turn).
     this.#kickFd = pair[1] as number;
+    own(this.#kickFd);
     this.#kicked = new Socket({
       fd: pair[0] as number,
       onread: {
@@ -198,8 +201,8 @@ export class Loop {
     if (this.#state === 'stopped') return;
     this.#state = 'stopped';
     this.#kicked?.destroy();
-    if (this.#kickFd >= 0) close(this.#kickFd);
-    close(this.#epoll);
+    if (this.#kickFd >= 0) closeSocket(this.#kickFd);
+    closeSocket(this.#epoll);
   }
 
   /**
@@ -209,7 +212,7 @@ export class Loop {
   closeAll(): void {
     this.stop();
     for (const registration of this.#registrations) {
-      if (registration !== undefined) close(registration.handler.fd);
+      if (registration !== undefined) closeSocket(registration.handler.fd);
     }
     this.#registrations.length = 0;
   }

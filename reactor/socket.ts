@@ -11,6 +11,7 @@ import {
 } from '#linux/libc.ts';
 
 import { addressOf, type Slab } from './memory.ts';
+import { disown } from './owned-descriptors.ts';
 
 export { EAGAIN, errnoName } from '#linux/libc.ts';
 
@@ -53,6 +54,7 @@ export function shutdownRead(fd: number): number {
 }
 
 export function closeSocket(fd: number): void {
+  disown(fd);
   close(fd);
 }
 

@@ -107,6 +107,7 @@ export class App implements Giver {
         if (this.#wanted.has(wanted)) this.#certificates.want(wanted, 'real-time');
       },
       onReplaced: (index, reason) => this.#refill(index, reason),
+      onHopeless: (problem) => this.#ended.resolve(problem),
     });
     this.#source = new MeshSource(config.state, {
       onDelta: (delta) => {

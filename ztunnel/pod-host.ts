@@ -1,11 +1,12 @@
 import { closeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { LocalPod } from '#dataplane/state/view.ts';
 
 import type { PodHost } from './inpod/pods.ts';
 import type { PodInfo, PodUid } from './inpod/zds-protocol.ts';
 import type { PodState } from './worker/pod-state.ts';
-import type { Workers } from './worker/workers.ts';
+import { WorkerDied, type Workers } from './worker/workers.ts';
 
 /** A pod that a worker serves. */
 export interface PlacedPod {
@@ -22,18 +23,26 @@ export interface NodeFacts {
   readonly clusterId: string;
 }
 
+/** What of {@link Workers} is needed here. */
+export type PodWorkers = Pick<Workers, 'ask' | 'count'>;
+
+/** Between attempts to start a pod on a worker that stands in for one that died. */
+const RESTART_RETRY_MS = 5_000;
+
 /** Deals pods to workers: each pod belongs to one, which serves it alone. */
 export class WorkerPodHost implements PodHost {
   /** Told of every change of {@link pods}. */
   onChange: () => void = () => undefined;
-  readonly #workers: Workers;
+  readonly #workers: PodWorkers;
   readonly #facts: NodeFacts;
   readonly #report: (problem: string) => void;
   readonly #pods = new Map<PodUid, PlacedPod>();
+  /** By worker: how often its pods were started again. */
+  readonly #restarts = new Map<number, number>();
   started = 0;
   stopped = 0;
 
-  constructor(workers: Workers, facts: NodeFacts, report: (problem: string) => void) {
+  constructor(workers: PodWorkers, facts: NodeFacts, report: (problem: string) => void) {
     this.#workers = workers;
     this.#facts = facts;
     this.#report = report;
@@ -47,11 +56,13 @@ export class WorkerPodHost implements PodHost {
     const { node, clusterId } = this.#facts;
     const pod: LocalPod = { ...info, clusterId, ...(node === undefined ? {} : { node }) };
     const worker = this.#leastBusy();
-    this.#place({ uid, pod, worker, netnsFd, state: 'starting' });
-    const problem = await this.#ask(worker, uid, pod, netnsFd);
-    const placed = this.#pods.get(uid);
-    // Stopped meanwhile: stop() has closed everything.
-    if (placed?.netnsFd !== netnsFd) return problem ?? 'the pod was removed while it was started';
+    const placed: PlacedPod = { uid, pod, worker, netnsFd, state: 'starting' };
+    this.#place(placed);
+    // However long it takes: until the worker has answered or died, it may use the descriptor.
+    const problem = await this.#ask(placed);
+    // Stopped meanwhile: stop() sees to the descriptor.
+    if (this.#pods.get(uid) !== placed)
+      return problem ?? 'the pod was removed while it was started';
     if (problem !== undefined) {
       this.#remove(uid);
       closeSync(netnsFd);
@@ -67,11 +78,15 @@ export class WorkerPodHost implements PodHost {
     if (placed === undefined) return;
     this.stopped++;
     const reason = 'connection closed due to connection drain';
-    this.#workers
-      .ask(placed.worker, { kind: 'stop-pod', uid, reason })
-      .catch((error: unknown) => this.#report(`cannot stop pod ${uid}: ${text(error)}`))
+    this.#workers.ask(placed.worker, { kind: 'stop-pod', uid, reason }).then(
       // The namespace lives as long as its descriptor is open.
-      .finally(() => closeSync(placed.netnsFd));
+      () => closeSync(placed.netnsFd),
+      (error: unknown) => {
+        if (error instanceof WorkerDied) closeSync(placed.netnsFd);
+        // What is left of the pod may still use the descriptor: rather one too many than somebody else's.
+        else this.#report(`cannot stop pod ${uid}: ${text(error)}`);
+      },
+    );
   }
 
   /** Deals the pods of a predecessor; each worker's share, to be adopted. */
@@ -88,19 +103,36 @@ export class WorkerPodHost implements PodHost {
 
   /** A worker was replaced by one that knows nothing: it gets its pods again. Their connections are lost. */
   async restart(worker: number): Promise<void> {
-    for (const placed of this.#pods.values()) {
-      if (placed.worker !== worker) continue;
-      const problem = await this.#ask(worker, placed.uid, placed.pod, placed.netnsFd);
-      if (problem !== undefined) this.#report(`cannot serve pod ${placed.uid} again: ${problem}`);
+    const attempt = (this.#restarts.get(worker) ?? 0) + 1;
+    this.#restarts.set(worker, attempt);
+    // Those that are being started have asked the new worker themselves.
+    let left = [...this.#pods.values()].filter(
+      (placed) => placed.worker === worker && placed.state === 'up',
+    );
+    for (;;) {
+      left = await this.#restartSome(left);
+      if (left.length === 0) return;
+      await sleep(RESTART_RETRY_MS, undefined, { ref: false });
+      // It has died once more meanwhile: the next replacement gets them.
+      if (this.#restarts.get(worker) !== attempt) return;
     }
   }
 
-  async #ask(
-    worker: number,
-    uid: PodUid,
-    pod: LocalPod,
-    netnsFd: number,
-  ): Promise<string | undefined> {
+  /** Those that failed. */
+  async #restartSome(pods: readonly PlacedPod[]): Promise<PlacedPod[]> {
+    const failed: PlacedPod[] = [];
+    for (const placed of pods) {
+      // Stopped meanwhile.
+      if (this.#pods.get(placed.uid) !== placed) continue;
+      const problem = await this.#ask(placed);
+      if (problem === undefined) continue;
+      this.#report(`cannot serve pod ${placed.uid} again: ${problem}`);
+      failed.push(placed);
+    }
+    return failed;
+  }
+
+  async #ask({ worker, uid, pod, netnsFd }: PlacedPod): Promise<string | undefined> {
     try {
       const problem = await this.#workers.ask(worker, { kind: 'start-pod', uid, pod, netnsFd });
       return problem === '' ? undefined : problem;

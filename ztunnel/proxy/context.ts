@@ -8,6 +8,7 @@ import { inNetns } from '#linux/netns.ts';
 import { connectTcp, type KeepAlive } from '#linux/socket.ts';
 import type { Loop } from '#reactor/loop.ts';
 import type { Slab } from '#reactor/memory.ts';
+import { own } from '#reactor/owned-descriptors.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 
 import type { Telemetry } from './accounting.ts';
@@ -99,7 +100,9 @@ export function connectFromPod(
   const options = { to, from, mark, keepAlive, userTimeoutMs };
   try {
     const dialed = inNetns(context.netnsFd, () => connectTcp(options));
-    return 'fd' in dialed ? dialed : { reason: errnoName(dialed.errno) };
+    if (!('fd' in dialed)) return { reason: errnoName(dialed.errno) };
+    own(dialed.fd);
+    return dialed;
   } catch (error) {
     return { reason: error instanceof Error ? error.message : String(error) };
   }

@@ -102,7 +102,7 @@ export class DataPlane {
         return;
       }
       case 'identity':
-        this.#identities.update(notice.identity, notice.update);
+        this.#takeIdentity(notice);
         return;
       case 'log-filter':
         this.#log.levels.set(notice.filter);
@@ -130,16 +130,19 @@ export class DataPlane {
         const { uid, pod, netnsFd } = question;
         await this.#untilGoingOn();
         if (this.#released) return 'another process serves the pods of this node now';
+        if (this.#pods.has(uid)) return `this data worker serves pod ${uid} already`;
         const proxy = new PodProxy(this.#thread, uid, pod, netnsFd);
         const problem = proxy.listen(this.#settings.listen);
         if (problem === undefined) this.#pods.set(uid, proxy);
         return problem ?? '';
       }
-      case 'stop-pod':
+      case 'stop-pod': {
         await this.#untilGoingOn();
-        this.#pods.get(question.uid)?.close(question.reason);
+        const proxy = this.#pods.get(question.uid);
         this.#pods.delete(question.uid);
+        proxy?.close(question.reason);
         return undefined;
+      }
       case 'warm-up':
         await warmUp(this.#thread.tunnels, this.#thread.scratch);
         return undefined;
@@ -156,6 +159,11 @@ export class DataPlane {
         this.#adopt(question.pods);
         return undefined;
     }
+  }
+
+  #takeIdentity({ identity, update }: Extract<Notice, { readonly kind: 'identity' }>): void {
+    const problem = this.#identities.update(identity, update);
+    if (problem !== undefined) this.#thread.report(problem);
   }
 
   #collect(): Collected {

@@ -10,6 +10,9 @@ export type IdentityUpdate =
   | { readonly kind: 'unavailable'; readonly reason: string }
   | { readonly kind: 'forgotten' };
 
+/** What of a thread's `Loop` is needed here. */
+export type IdentitiesLoop = Pick<Loop, 'timers' | 'nowMs'>;
+
 /** How long a connection waits for the first certificate: an answer from the authority plus two quick retries. */
 const IDENTITY_WAIT_MS = 10_000;
 
@@ -57,40 +60,45 @@ class Waiting implements Timer {
 
 /** A worker's certificates, as TLS contexts. New ones serve new tunnels; open tunnels keep theirs. */
 export class Identities implements IdentitySource {
-  readonly #loop: Loop;
+  readonly #loop: IdentitiesLoop;
   readonly #onWanted: (identity: string) => void;
   readonly #entries = new Map<string, Entry>();
 
   /** `onWanted`: a connection needs an identity for which there is no certificate. */
-  constructor(loop: Loop, onWanted: (identity: string) => void) {
+  constructor(loop: IdentitiesLoop, onWanted: (identity: string) => void) {
     this.#loop = loop;
     this.#onWanted = onWanted;
   }
 
-  /** Takes up what the control thread says. */
-  update(identity: string, update: IdentityUpdate): void {
+  /**
+   * Takes up what the control thread says. A text: the new certificate can't be used, and why. Then the one
+   * before it stays; where there was none, connections fail.
+   */
+  update(identity: string, update: IdentityUpdate): string | undefined {
     const before = this.#entries.get(identity);
     switch (update.kind) {
       case 'available': {
-        const context = new TlsContext(update.material);
+        const context = usable(update.material);
+        if (typeof context === 'string') {
+          if (before?.kind !== 'ready') this.#makeUnavailable(identity, context, before);
+          return `the certificate of "${identity}" can't be used: ${context}`;
+        }
         this.#retire(before);
         this.#entries.set(identity, { kind: 'ready', context });
         if (before?.kind === 'waiting') this.#wake(before.waiters, context);
-        return;
+        return undefined;
       }
-      case 'unavailable': {
+      case 'unavailable':
         this.#retire(before);
-        const { reason } = update;
-        this.#entries.set(identity, { kind: 'unavailable', reason, wantedMs: undefined });
-        if (before?.kind === 'waiting') this.#fail(before.waiters, noCertificate(identity, reason));
-        return;
-      }
+        this.#makeUnavailable(identity, update.reason, before);
+        return undefined;
       case 'forgotten':
         this.#retire(before);
         // Whoever waits goes on waiting until its time is up: the identity may come back.
         if (before?.kind !== 'waiting' || before.waiters.size === 0) {
           this.#entries.delete(identity);
         }
+        return undefined;
     }
   }
 
@@ -131,6 +139,11 @@ export class Identities implements IdentitySource {
     return entry?.kind === 'ready' ? entry.context : undefined;
   }
 
+  #makeUnavailable(identity: string, reason: string, before: Entry | undefined): void {
+    this.#entries.set(identity, { kind: 'unavailable', reason, wantedMs: undefined });
+    if (before?.kind === 'waiting') this.#fail(before.waiters, noCertificate(identity, reason));
+  }
+
   /** Handshakes that have begun with it may still need it, until their deadline. */
   #retire(entry: Entry | undefined): void {
     if (entry?.kind !== 'ready') return;
@@ -158,6 +171,14 @@ export class Identities implements IdentitySource {
       this.#loop.timers.cancel(waiting);
       waiting.waiter.onIdentityReady(context);
     }
+  }
+}
+
+function usable(material: TlsMaterial): TlsContext | string {
+  try {
+    return new TlsContext(material);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

@@ -3,22 +3,32 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '#common/assert.ts';
 import { keepCompiledCode, saveCompiledCode } from '#common/compile-cache.ts';
 
-import type { FromWorker, ToWorker, WorkerSettings } from './protocol.ts';
+import type { FromWorker, ToWorker, WorkerData } from './protocol.ts';
 
 keepCompiledCode();
 const { openThreadLoop } = await import('#reactor/thread-loop.ts');
+const { noteDescriptorsIn } = await import('#reactor/owned-descriptors.ts');
 const { DataPlane } = await import('./data-plane.ts');
 
 const port = parentPort;
 invariant(port !== null, 'a data worker runs in a worker thread');
 
+const { settings, owned } = workerData as WorkerData;
+noteDescriptorsIn(owned);
 const loop = await openThreadLoop();
 const post = (message: FromWorker): void => port.postMessage(message);
-const dataPlane = new DataPlane(loop, workerData as WorkerSettings, post);
+const dataPlane = new DataPlane(loop, settings, post);
 
 port.on('message', (message: ToWorker) => {
   if (message.type === 'notice') {
-    dataPlane.notice(message.notice);
+    const { notice } = message;
+    try {
+      dataPlane.notice(notice);
+    } catch (error) {
+      // One bad notice is no reason to end every connection of this worker.
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      post({ type: 'report', problem: `a fault of ours at the notice "${notice.kind}": ${text}` });
+    }
     return;
   }
   const { id } = message;

@@ -8,6 +8,7 @@ import { inNetns } from '#linux/netns.ts';
 import { originalDestination } from '#linux/original-destination.ts';
 import { acceptTcp, listenTcp, localAddress, peerAddress, type TcpTuning } from '#linux/socket.ts';
 import { type EventHandler, READABLE } from '#reactor/loop.ts';
+import { own } from '#reactor/owned-descriptors.ts';
 import { closeSocket, setLinger0 } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
@@ -72,7 +73,7 @@ export class PodProxy {
   listen(settings: ListenSettings): string | undefined {
     const fds: Partial<Record<ListenerName, number>> = {};
     for (const name of listenerNames) {
-      const opened = this.#open(portOf[name], settings);
+      const opened = this.#tryOpen(portOf[name], settings);
       if (typeof opened === 'string') {
         for (const fd of Object.values(fds)) closeSocket(fd);
         return opened;
@@ -168,6 +169,15 @@ export class PodProxy {
     this.inbound.begun(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
   }
 
+  #tryOpen(port: number, settings: ListenSettings): number | string {
+    try {
+      return this.#open(port, settings);
+    } catch (error) {
+      // The namespace can't be entered.
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
   #open(port: number, settings: ListenSettings): number | string {
     const { settings: proxy } = this.context.thread;
     const common = {
@@ -182,7 +192,10 @@ export class PodProxy {
     for (const wildcard of wildcards) {
       const address = socketAddress(wildcard, port);
       const opened = inNetns(this.context.netnsFd, () => listenTcp({ ...common, address }));
-      if ('fd' in opened) return opened.fd;
+      if ('fd' in opened) {
+        own(opened.fd);
+        return opened.fd;
+      }
       const name = errnoName(opened.errno);
       const { namespace, name: pod } = this.context.pod;
       problem = `cannot listen on port ${port} in the network namespace of pod ${namespace}/${pod}: ${opened.call}: ${name}`;
@@ -306,6 +319,7 @@ class Listener implements EventHandler, Timer {
         this.#rest(name);
         return;
       }
+      own(fd);
       this.#proxy.accepted(this.name, fd);
     }
   }

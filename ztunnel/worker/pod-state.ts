@@ -1,6 +1,7 @@
 import type { LocalPod } from '#dataplane/state/view.ts';
 import type { TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner, type TunnelState } from '#hbone/tunnel.ts';
+import { own } from '#reactor/owned-descriptors.ts';
 
 import type { LiveConnection, ThreadContext } from '../proxy/context.ts';
 import { InboundConnection, type InboundState } from '../proxy/inbound.ts';
@@ -122,6 +123,7 @@ export function releasePod({ proxy, tunnels, connections }: FrozenPod): void {
 
 /** Builds a pod from another process's state. Nothing is served until {@link thawPod}. */
 export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
+  for (const fd of descriptorsOf(state)) if (fd !== state.netnsFd) own(fd);
   const proxy = new PodProxy(thread, state.uid, state.pod, state.netnsFd);
   proxy.adoptListeners(state.listeners);
   const { context } = proxy;

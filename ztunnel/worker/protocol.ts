@@ -5,13 +5,13 @@ import type { MeshDelta } from '#dataplane/state/delta.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
 import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
 import type { TunnelOptions } from '#hbone/options.ts';
+import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 
 import type { ConnectionDescription, ProxySettings } from '../proxy/context.ts';
 import type { IdentityUpdate } from './identities.ts';
 import type { ListenSettings } from './pod-proxy.ts';
 import type { PodState } from './pod-state.ts';
 
-/** What a worker is born with. */
 export interface WorkerSettings {
   readonly proxy: ProxySettings;
   readonly listen: ListenSettings;
@@ -19,6 +19,13 @@ export interface WorkerSettings {
   readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
   /** Log what policies decide at `info` instead of `debug`. */
   readonly policyInfoLogging: boolean;
+}
+
+/** What a worker is born with. */
+export interface WorkerData {
+  readonly settings: WorkerSettings;
+  /** What the worker has open, for the control thread to close when it has died. */
+  readonly owned: OwnedDescriptors;
 }
 
 /** Control → worker, in order. No answer. */
@@ -39,7 +46,7 @@ export type Notice =
 
 /** Control → worker, each answered once. */
 export type Question =
-  /** Answer: empty, or why the pod can't be served. The descriptor becomes the worker's. */
+  /** Answer: empty, or why the pod can't be served. The descriptor stays open until `stop-pod` is answered. */
   | {
       readonly kind: 'start-pod';
       readonly uid: string;

@@ -1,6 +1,11 @@
 import { Worker } from 'node:worker_threads';
 
 import type { LineBatch } from '#common/log/writer.ts';
+import {
+  allocateOwnedDescriptors,
+  closeOwned,
+  type OwnedDescriptors,
+} from '#reactor/owned-descriptors.ts';
 
 import type {
   Answers,
@@ -8,8 +13,10 @@ import type {
   Notice,
   Question,
   ToWorker,
+  WorkerData,
   WorkerSettings,
 } from './protocol.ts';
+import { Replacement } from './replacement.ts';
 
 /** What the control thread does about its workers. */
 export interface WorkersEvents {
@@ -18,6 +25,8 @@ export interface WorkersEvents {
   onIdentityWanted(identity: string): void;
   /** A worker has died and a new one stands in its place: it knows nothing yet. */
   onReplaced(index: number, reason: string): void;
+  /** A worker dies again and again: without it this process is of no use. */
+  onHopeless(problem: string): void;
 }
 
 interface Pending {
@@ -28,16 +37,36 @@ interface Pending {
 interface Member {
   readonly worker: Worker;
   readonly pending: Map<number, Pending>;
+  /** What its thread has open. */
+  readonly owned: OwnedDescriptors;
+  isDead: boolean;
+}
+
+/** The worker can't answer any more, and has nothing open any more. */
+export class WorkerDied extends Error {
+  override readonly name = 'WorkerDied';
 }
 
 /** Answers come within milliseconds; a worker that is silent for this long is stuck. */
 const ANSWER_DEADLINE_MS = 4_000;
+/**
+ * These come with a descriptor that the worker uses until it has answered, however late that is: whoever gave
+ * up waiting and closed it would leave a number that may stand for another pod's namespace by then.
+ */
+const ANSWERED_OR_DEAD: ReadonlySet<Question['kind']> = new Set(['start-pod', 'stop-pod']);
 
 /** The data workers, seen from the control thread. */
 export class Workers {
   readonly #settings: WorkerSettings;
   readonly #events: WorkersEvents;
   readonly #members: Member[] = [];
+  readonly #replacements: Replacement[] = [];
+  /** From `export` to the word to go on or to let go: the descriptors of a dead worker may be on their way. */
+  #moving = false;
+  /** What workers left that died meanwhile. */
+  readonly #diedMoving: OwnedDescriptors[] = [];
+  /** Another process has the pods: dead workers are not missed. */
+  #released = false;
   #nextId = 1;
   #stopping = false;
 
@@ -58,6 +87,7 @@ export class Workers {
 
   /** Tells every worker; each hears everything in this order. */
   broadcast(notice: Notice): void {
+    if (notice.kind === 'thaw') this.#moved();
     for (let index = 0; index < this.#members.length; index++) this.tell(index, notice);
   }
 
@@ -65,19 +95,33 @@ export class Workers {
     this.#post(index, { type: 'notice', notice });
   }
 
-  /** Asks one worker. Rejects when it has died, or is silent for too long. */
+  /**
+   * Asks one worker. Rejects with {@link WorkerDied} when it has died, and when it is silent for too long;
+   * `start-pod` and `stop-pod` wait for as long as it takes.
+   */
   ask<Kind extends Question['kind']>(
     index: number,
     question: Extract<Question, { readonly kind: Kind }>,
   ): Promise<Answers[Kind]> {
     const member = this.#members[index];
     if (member === undefined) return Promise.reject(new Error(`There is no data worker ${index}`));
+    if (question.kind === 'export') this.#moving = true;
+    if (question.kind === 'release') {
+      this.#released = true;
+      this.#moved();
+    }
+    if (member.isDead) {
+      return Promise.reject(new WorkerDied(`Data worker ${index} has died and is being replaced`));
+    }
     const id = this.#nextId++;
     return new Promise<Answers[Kind]>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const onLate = (): void => {
         member.pending.delete(id);
         reject(new Error(`Data worker ${index} has not answered "${question.kind}" in time`));
-      }, ANSWER_DEADLINE_MS);
+      };
+      const timer = ANSWERED_OR_DEAD.has(question.kind)
+        ? undefined
+        : setTimeout(onLate, ANSWER_DEADLINE_MS);
       member.pending.set(id, {
         resolve: (answer) => {
           clearTimeout(timer);
@@ -106,18 +150,21 @@ export class Workers {
   }
 
   #post(index: number, message: ToWorker): void {
-    this.#members[index]?.worker.postMessage(message);
+    const member = this.#members[index];
+    if (member?.isDead === false) member.worker.postMessage(message);
   }
 
   #spawn(index: number): Promise<void> {
+    const owned = allocateOwnedDescriptors();
+    const data: WorkerData = { settings: this.#settings, owned };
     const worker = new Worker(new URL('./main.ts', import.meta.url), {
-      workerData: this.#settings,
+      workerData: data,
       // node:ffi tells a worker its own event loop; that it is experimental is known and tested at start.
       execArgv: ['--disable-warning=ExperimentalWarning'],
       name: `data-${index}`,
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
-    const member: Member = { worker, pending: new Map() };
+    const member: Member = { worker, pending: new Map(), owned, isDead: false };
     this.#members[index] = member;
     return new Promise<void>((resolve, reject) => {
       let ready = false;
@@ -134,20 +181,49 @@ export class Workers {
         reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
       });
       worker.on('exit', () => {
-        for (const { reject: fail } of member.pending.values()) {
-          fail(new Error(`Data worker ${index} has died: ${reason}`));
-        }
-        member.pending.clear();
+        this.#bury(member, new WorkerDied(`Data worker ${index} has died: ${reason}`));
         if (!ready) reject(new Error(`Data worker ${index} can't start: ${reason}`));
-        else if (!this.#stopping) this.#replace(index, reason);
+        else this.#replaceSoon(index, reason);
       });
     });
   }
 
+  /** Descriptors are the process's: they are closed before anybody hears of the death. */
+  #bury(member: Member, death: WorkerDied): void {
+    member.isDead = true;
+    if (this.#moving) this.#diedMoving.push(member.owned);
+    else closeOwned(member.owned);
+    for (const { reject } of member.pending.values()) reject(death);
+    member.pending.clear();
+  }
+
+  #moved(): void {
+    this.#moving = false;
+    for (const owned of this.#diedMoving.splice(0)) closeOwned(owned);
+  }
+
+  #replaceSoon(index: number, reason: string): void {
+    if (this.#stopping || this.#released) return;
+    const replacement = (this.#replacements[index] ??= new Replacement());
+    const delayMs = replacement.delayAfterDeathMs(performance.now());
+    if (delayMs === undefined) {
+      this.#events.onHopeless(
+        `data worker ${index} dies again and again, the last time: ${reason}`,
+      );
+    } else {
+      setTimeout(() => this.#replace(index, reason), delayMs);
+    }
+  }
+
   #replace(index: number, reason: string): void {
+    if (this.#stopping || this.#released) return;
     this.#spawn(index).then(
       () => this.#events.onReplaced(index, reason),
-      (error: unknown) => this.#events.onReport(String(error)),
+      (error: unknown) => {
+        const problem = error instanceof Error ? error.message : String(error);
+        this.#events.onReport(problem);
+        this.#replaceSoon(index, problem);
+      },
     );
   }
 
