@@ -122,13 +122,13 @@ export function selfCheckNetns(): void {
   const marked = setMark(probe, 1);
   close(probe);
   if (marked === 0) return;
-  const hint = marked === -EPERM ? '; want the capability NET_ADMIN (CAP_NET_ADMIN)' : '';
+  const hint = marked === -EPERM ? '; run as root or with CAP_NET_ADMIN' : '';
   throw new Error(`Cannot set a packet mark (SO_MARK) on a socket: ${errnoName(marked)}${hint}`);
 }
 
 function cannotEnter(fd: number, code: number): Error {
   const hints = new Map([
-    [EPERM, '; want the capability SYS_ADMIN (CAP_SYS_ADMIN)'],
+    [EPERM, '; run as root or with CAP_SYS_ADMIN'],
     [EINVAL, '; want a descriptor of a network namespace'],
   ]);
   const hint = hints.get(code) ?? '';

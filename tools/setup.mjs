@@ -52,7 +52,13 @@ function main(purpose) {
     );
     return;
   }
-  if (!installPackages()) return;
+  let ready;
+  try {
+    ready = installPackages();
+  } catch (error) {
+    fail(error.message);
+  }
+  if (!ready) return;
   if (!checkNode()) return;
   installCommands(purpose, commands);
 }
@@ -60,6 +66,12 @@ function main(purpose) {
 function installPackages() {
   const stale = firstDifference();
   if (stale === undefined) return true;
+  if (!isWritable(root)) {
+    fail(
+      `${stale}, and ${root} is not writable: "npm ci" needs a writable folder. Copy the project to one, or become its owner.`,
+    );
+    return false;
+  }
   say(`running "npm ci" (${stale})`);
   // Errors only: the packages ask for a newer Node than npm's own, and get it by being installed.
   const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
@@ -73,8 +85,11 @@ function installPackages() {
 function firstDifference() {
   const wanted = packagesOf(join(root, 'package-lock.json'));
   if (wanted === undefined) return undefined; // nothing to compare with: leave it to npm
-  const present = packagesOf(join(root, 'node_modules/.package-lock.json'));
-  if (present === undefined) return 'node_modules is missing';
+  if (!existsSync(join(root, 'node_modules'))) return 'node_modules is missing';
+  const stamp = 'node_modules/.package-lock.json';
+  if (!existsSync(join(root, stamp))) return `${stamp} is missing`;
+  const present = stampedPackages(join(root, stamp));
+  if (present === undefined) return `${stamp} is damaged`;
   for (const [path, { version, optional }] of Object.entries(wanted)) {
     if (path === '') continue;
     const found = present[path];
@@ -84,11 +99,43 @@ function firstDifference() {
       return `${path} is ${found?.version ?? 'missing'}, package-lock.json wants ${version}`;
     }
   }
-  return undefined;
+  // The stamp says what npm has put there, not whether somebody has removed it since.
+  const gone = directDependencies(wanted).find(
+    (path) => present[path] !== undefined && !existsSync(join(root, path, 'package.json')),
+  );
+  return gone === undefined ? undefined : `${gone} is damaged`;
 }
 
+function directDependencies(wanted) {
+  const { dependencies, devDependencies, optionalDependencies } = wanted[''] ?? {};
+  const names = Object.keys({ ...dependencies, ...devDependencies, ...optionalDependencies });
+  return names.map((name) => `node_modules/${name}`);
+}
+
+/** Undefined without a lockfile; throws an error that names it when it can't be read. */
 function packagesOf(lockfile) {
-  return existsSync(lockfile) ? JSON.parse(readFileSync(lockfile, 'utf8')).packages : undefined;
+  if (!existsSync(lockfile)) return undefined;
+  try {
+    return objectOrThrow(JSON.parse(readFileSync(lockfile, 'utf8')).packages);
+  } catch (error) {
+    throw new Error(
+      `Cannot read ${lockfile}: ${error.message}. Restore it (git checkout package-lock.json)`,
+    );
+  }
+}
+
+/** What npm noted about node_modules; undefined when that note was cut or spoilt. */
+function stampedPackages(stamp) {
+  try {
+    return objectOrThrow(JSON.parse(readFileSync(stamp, 'utf8')).packages);
+  } catch {
+    return undefined;
+  }
+}
+
+function objectOrThrow(value) {
+  if (typeof value === 'object' && value !== null) return value;
+  throw new Error('it has no "packages"');
 }
 
 /** The lockfile brings Node itself, as a package, for x64 and arm64 with glibc; elsewhere the machine's must do. */
@@ -97,7 +144,7 @@ function checkNode() {
   const major = Number(process.versions.node.split('.')[0]);
   if (major >= NODE_MAJOR_MIN) return true;
   fail(
-    `Node ${NODE_MAJOR_MIN} or newer is needed and npm has none for ${process.platform}-${process.arch}; this is ${process.version}. Install it from nodejs.org.`,
+    `Node ${NODE_MAJOR_MIN} or newer is needed and node_modules has none for ${process.platform}-${process.arch}; this is ${process.version}. If that is x64 or arm64 with glibc, run "npm ci --include=optional"; otherwise install it from nodejs.org.`,
   );
   return false;
 }
@@ -143,8 +190,16 @@ function isInstalled(command) {
 }
 
 function isExecutable(path) {
+  return isAccessible(path, constants.X_OK);
+}
+
+function isWritable(path) {
+  return isAccessible(path, constants.W_OK);
+}
+
+function isAccessible(path, mode) {
   try {
-    accessSync(path, constants.X_OK);
+    accessSync(path, mode);
     return true;
   } catch {
     return false;

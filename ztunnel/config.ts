@@ -380,7 +380,7 @@ function secondsWithinGracePeriod(reader: EnvReader): number {
 
 function readLog(reader: EnvReader): Config['log'] {
   const parsed = parseLogFilter(reader.textOr('RUST_LOG', 'info'));
-  if (parsed.kind === 'refused') reader.refuse(`Cannot read RUST_LOG: ${parsed.problem}`);
+  if (parsed.kind === 'refused') reader.refuse(`RUST_LOG: ${parsed.problem}`);
   return {
     format: reader.oneOf('LOG_FORMAT', ['text', 'json'], 'text'),
     filter: parsed.kind === 'ok' ? parsed.filter : { text: '', rules: [] },

@@ -2,7 +2,7 @@ import { readFileSync, statSync, watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 
 import { diff, EMPTY_SNAPSHOT, type MeshDelta, type MeshSnapshot } from '#dataplane/state/delta.ts';
-import { parseLocalConfig } from '#dataplane/state/local-config.ts';
+import { describeProblems, parseLocalConfig } from '#dataplane/state/local-config.ts';
 
 /** Where the mesh's configuration comes from when there is no control plane. */
 export type LocalSource =
@@ -99,9 +99,7 @@ export class MeshSource {
     const name = this.#source.kind === 'file' ? this.#source.path : 'LOCAL_XDS';
     const parsed = parseLocalConfig(text, name);
     if (parsed.kind === 'refused') {
-      return parsed.problems.map(
-        ({ line, column, path, message }) => `${name}:${line}:${column}: ${path}: ${message}`,
-      );
+      return describeProblems(name, parsed.problems).split('\n');
     }
     const delta = diff(this.#snapshot, parsed.snapshot);
     this.#snapshot = parsed.snapshot;
@@ -114,7 +112,14 @@ export class MeshSource {
     const { path } = this.#source;
     this.#stamp = this.#stampNow();
     try {
-      if (statSync(path).size > FILE_BYTES_MAX) {
+      const status = statSync(path);
+      if (status.isDirectory()) {
+        return {
+          text: undefined,
+          problem: `${path} (LOCAL_XDS_PATH) is a directory: want a file of YAML or JSON`,
+        };
+      }
+      if (status.size > FILE_BYTES_MAX) {
         return { text: undefined, problem: `${path}: larger than ${FILE_BYTES_MAX} bytes` };
       }
       return { text: readFileSync(path, 'utf8'), problem: '' };

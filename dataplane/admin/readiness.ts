@@ -29,7 +29,7 @@ export class Readiness {
     if (this.#pending.size === 0) return { ready: true, text: 'ready\n' };
     return {
       ready: false,
-      text: `not ready, pending: ${[...this.#pending].toSorted().join(', ')}`,
+      text: `not ready, pending: ${[...this.#pending].toSorted().join(', ')}\n`,
     };
   }
 }

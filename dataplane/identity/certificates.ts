@@ -55,6 +55,7 @@ export interface CertificateManagerOptions {
   readonly random: () => number;
   /** Called for every change, synchronously. May call the manager. */
   readonly onChange: (identity: Identity, change: CertificateChange) => void;
+  /** Called for the first failure, when the reason changes, and then every {@link FAILURE_REPORT_MS} at most. */
   readonly onFailure?: (identity: Identity, failure: AttemptFailure) => void;
 }
 
@@ -73,6 +74,9 @@ export interface ManagedCertificate {
 
 /** Requests to the authority at the same time. */
 export const REQUESTS_MAX = 8;
+
+/** A reason that stays is not news: attempts can come several times a second. */
+const FAILURE_REPORT_MS = 30_000;
 
 // Timers count the time that the machine was awake, certificates end by the calendar: look at least
 // this often, so that a clock that was set or a machine that slept is noticed.
@@ -98,6 +102,8 @@ interface Entry {
   /** When the last attempt ended. */
   attemptedMs: number;
   lastReason: string | undefined;
+  /** The last failure that was told. */
+  told: { readonly reason: string; readonly atMs: number } | undefined;
 }
 
 /**
@@ -190,6 +196,7 @@ export class CertificateManager implements Disposable {
       patienceEndsMs: nowMs + FIRST_CERTIFICATE_PATIENCE_MS,
       attemptedMs: nowMs,
       lastReason: undefined,
+      told: undefined,
     };
     this.#entries.set(identity, entry);
     return entry;
@@ -299,12 +306,16 @@ export class CertificateManager implements Disposable {
     const usableUntilMs = state.kind === 'available' ? state.material.notAfterMs : undefined;
     const dueMs = Math.min(nowMs + delayMs, usableUntilMs ?? Number.POSITIVE_INFINITY);
     entry.work = { kind: 'waiting', dueMs };
-    this.#options.onFailure?.(entry.identity, {
-      reason,
-      failuresInARow: entry.failures,
-      nextAttemptMs: dueMs,
-      usableUntilMs,
-    });
+    const isNews = entry.told?.reason !== reason || nowMs - entry.told.atMs >= FAILURE_REPORT_MS;
+    if (isNews) {
+      entry.told = { reason, atMs: nowMs };
+      this.#options.onFailure?.(entry.identity, {
+        reason,
+        failuresInARow: entry.failures,
+        nextAttemptMs: dueMs,
+        usableUntilMs,
+      });
+    }
     if (state.kind !== 'available' && !patient)
       this.#become(entry, { kind: 'unavailable', reason });
   }
@@ -325,6 +336,7 @@ export class CertificateManager implements Disposable {
     if (next.kind === 'available') {
       entry.failures = 0;
       entry.lastReason = undefined;
+      entry.told = undefined;
     }
     // Whoever waited has been answered: one without a certificate goes before mere renewals.
     entry.priority = next.kind === 'available' ? 'background' : 'warmup';

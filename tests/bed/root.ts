@@ -89,19 +89,24 @@ function environmentInside(): NodeJS.ProcessEnv {
 }
 
 function explain(refusal: string): string {
-  const ways = ['run it as root (sudo)'];
+  const ways: string[] = [];
   if (setting('/proc/sys/kernel/apparmor_restrict_unprivileged_userns') === '1') {
     ways.push(
-      'or allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
+      'allow user namespaces: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
     );
   }
   if (setting('/proc/sys/kernel/unprivileged_userns_clone') === '0') {
-    ways.push('or allow user namespaces: sudo sysctl -w kernel.unprivileged_userns_clone=1');
+    ways.push('allow user namespaces: sudo sysctl -w kernel.unprivileged_userns_clone=1');
   }
   if (setting('/proc/sys/user/max_user_namespaces') === '0') {
-    ways.push('or allow user namespaces: sudo sysctl -w user.max_user_namespaces=10000');
+    ways.push('allow user namespaces: sudo sysctl -w user.max_user_namespaces=10000');
   }
-  return `this needs root or a user namespace, and the kernel refused the second (${refusal}). Either ${ways.join(', ')}`;
+  // All the switches that stand against it have to be turned.
+  const advice =
+    ways.length === 0
+      ? 'Run it as root (sudo)'
+      : `Either run it as root (sudo), or ${ways.join(', and ')}`;
+  return `this needs root or a user namespace, and the kernel refused the second (${refusal}). ${advice}`;
 }
 
 function setting(path: string): string | undefined {

@@ -51,6 +51,38 @@ describe('tools/setup.mjs', () => {
     expect(stdout).to.not.include('npm');
   });
 
+  it('runs npm ci when the note of npm was cut short, or is not there', async () => {
+    lockfile('package-lock.json', { 'node_modules/chai': { version: '6.3.0' } });
+    mkdirSync(join(project, 'node_modules'));
+    expect((await setUp('check')).stdout).to.include('.package-lock.json is missing');
+    for (const note of ['', '{"packages": {', '{}']) {
+      writeFileSync(join(project, 'node_modules/.package-lock.json'), note);
+      const { stdout } = await setUp('check');
+      expect(stdout).to.include('node_modules/.package-lock.json is damaged');
+      expect(stdout).to.include('npm was called: ci');
+    }
+  });
+
+  it('runs npm ci when the folder of a dependency has gone', async () => {
+    const packages = {
+      '': { dependencies: { chai: '6.3.0' } },
+      'node_modules/chai': { version: '6.3.0' },
+    };
+    lockfile('package-lock.json', packages);
+    lockfile('node_modules/.package-lock.json', packages);
+    expect((await setUp('check')).stdout).to.include('npm ci" (node_modules/chai is damaged)');
+    mkdirSync(join(project, 'node_modules/chai'));
+    writeFileSync(join(project, 'node_modules/chai/package.json'), '{}');
+    expect((await setUp('check')).stdout).to.not.include('npm');
+  });
+
+  it('names the lockfile when it is not JSON', async () => {
+    writeFileSync(join(project, 'package-lock.json'), '<<<<<<< HEAD');
+    const { code, stderr } = await setUp('check');
+    expect(code).to.equal(1);
+    expect(stderr).to.match(/^set-up: Cannot read .*\/package-lock\.json: /);
+  });
+
   it('says what a purpose can be when it does not know the one given', async () => {
     const { code, stderr } = await setUp('everything');
     expect(code).to.equal(1);

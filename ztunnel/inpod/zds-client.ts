@@ -22,6 +22,9 @@ const RETRY_MS_MIN = 10;
 const RETRY_MS_MAX = 15_000;
 /** After an agent that broke the protocol: it would do so again at once. */
 const VIOLATION_RETRY_MS_MIN = 1_000;
+/** Attempts in a row that are logged; of those after them only each tenth, until there is a snapshot. */
+const LOGGED_ATTEMPTS = 3;
+const LOGGED_EACH = 10;
 /** Of a delay, in either direction. */
 const JITTER = 0.2;
 
@@ -65,7 +68,10 @@ export class ZdsClient implements Timer {
     const { path, pods, log, loop } = this.#options;
     const opened = connectSeqpacket(path);
     if ('errno' in opened) {
-      this.#retry(`Cannot connect to the CNI agent at "${path}": ${errnoName(opened.errno)}`, 0);
+      this.#retry(
+        `Cannot connect to the CNI agent at "${path}" (INPOD_UDS): ${errnoName(opened.errno)}; ${WHAT_TO_DO}`,
+        0,
+      );
       return;
     }
     const sent = sendPacket(opened.fd, encodeHello(), []);
@@ -96,10 +102,14 @@ export class ZdsClient implements Timer {
     const doubledMs = RETRY_MS_MIN * 2 ** Math.min(this.#attempts++, 20);
     const delayMs = Math.max(Math.min(doubledMs, RETRY_MS_MAX), delayMsMin);
     const jitteredMs = Math.round(delayMs * (1 - JITTER + 2 * JITTER * random()));
-    log('warn', `${why}; next attempt in ${jitteredMs} ms`);
+    if (this.#attempts <= LOGGED_ATTEMPTS || this.#attempts % LOGGED_EACH === 0) {
+      log('warn', `${why}; attempt ${this.#attempts}, next attempt in ${jitteredMs} ms`);
+    }
     loop.timers.schedule(this, loop.nowMs + jitteredMs);
   }
 }
+
+const WHAT_TO_DO = 'start the agent, or set INPOD_UDS to its socket';
 
 interface ConnectionEvents {
   onSnapshot(): void;

@@ -8,10 +8,10 @@ describe('Readiness', () => {
     const readiness = new Readiness(['workload proxy manager', 'state manager']);
     expect(readiness.report()).to.deep.equal({
       ready: false,
-      text: 'not ready, pending: state manager, workload proxy manager',
+      text: 'not ready, pending: state manager, workload proxy manager\n',
     });
     readiness.done('state manager');
-    expect(readiness.report().text).to.equal('not ready, pending: workload proxy manager');
+    expect(readiness.report().text).to.equal('not ready, pending: workload proxy manager\n');
     readiness.done('workload proxy manager');
     expect(readiness.report()).to.deep.equal({ ready: true, text: 'ready\n' });
   });

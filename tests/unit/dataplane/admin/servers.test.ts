@@ -113,7 +113,7 @@ describe('servers for operators', () => {
       server = await openReadiness(readiness, { port: 0, ipv6: true, onError });
       expect(await ask('/healthz/ready')).to.deep.equal({
         status: 500,
-        text: 'not ready, pending: state manager',
+        text: 'not ready, pending: state manager\n',
       });
       readiness.done('state manager');
       expect(await ask('/healthz/ready')).to.deep.equal({ status: 200, text: 'ready\n' });

@@ -229,6 +229,19 @@ describe('CertificateManager', () => {
       expect(manager.states()[0]?.state.kind).to.equal('available');
     });
 
+    it('tells of a failure at once, and of the same one again after 30 s', async () => {
+      authority.answer = () => failure('away');
+      random = 0.5;
+      await clock.advance(12 * HOUR);
+      await clock.advance(30_000);
+      expect(failures).to.have.length(1);
+      authority.answer = () => failure('angry');
+      await clock.advance(1_000);
+      expect(failures.map(({ reason }) => reason)).to.deep.equal(['away', 'angry']);
+      await clock.advance(32_000);
+      expect(failures).to.have.length(3);
+    });
+
     it('waits 150 s at most, and from the beginning again after a success', async () => {
       authority.answer = () => failure('away');
       random = 0.5;

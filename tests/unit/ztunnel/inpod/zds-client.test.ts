@@ -151,9 +151,27 @@ describe('ZdsClient', () => {
   });
 
   it('waits longer after each attempt that brings no snapshot', async () => {
+    const delays: number[] = [];
+    const schedule = loop.timers.schedule.bind(loop.timers);
+    loop.timers.schedule = (timer, atMs) => {
+      if (timer === client) delays.push(Math.round(atMs - loop.nowMs));
+      schedule(timer, atMs);
+    };
     for (let attempt = 0; attempt < 6; attempt++) (await server.accept()).close();
-    const delays = logged.flatMap((line) => /next attempt in (\d+) ms/.exec(line)?.[1] ?? []);
-    expect(delays.slice(0, 5).map(Number)).to.deep.equal([10, 20, 40, 80, 160]);
+    expect(delays.slice(0, 5)).to.deep.equal([10, 20, 40, 80, 160]);
+    expect(logged.filter((line) => line.includes('next attempt'))).to.have.length(3);
+  });
+
+  it('says what to do when there is no agent', async () => {
+    server.close();
+    rmSync(path, { force: true });
+    const lines: string[] = [];
+    const lonely = new ZdsClient({ loop, path, pods, log: (_, line) => lines.push(line) });
+    lonely.start();
+    lonely.stop();
+    expect(lines[0]).to.match(
+      /\(INPOD_UDS\): E\w+; start the agent, or set INPOD_UDS to its socket/,
+    );
   });
 
   it('begins with a short wait again after a snapshot', async () => {
