@@ -120,6 +120,7 @@ function packagesOf(lockfile) {
   } catch (error) {
     throw new Error(
       `Cannot read ${lockfile}: ${error.message}. Restore it (git checkout package-lock.json)`,
+      { cause: error },
     );
   }
 }
