@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
 
 export type Standing =
   /** Root, real or of a user namespace of our own: go on. */
@@ -74,11 +75,19 @@ async function runInside(
   });
   // The terminal sends this one to everybody: the command inside cleans up, we wait for it.
   process.on('SIGINT', () => undefined);
-  // unshare ignores it; with its end the kernel ends everything inside.
-  process.on('SIGTERM', () => child.kill('SIGKILL'));
+  // unshare ignores them; with its end the kernel ends everything inside.
+  let endedBy: 'SIGTERM' | 'SIGHUP' | undefined;
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      endedBy ??= signal;
+      child.kill('SIGKILL');
+    });
+  }
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   child.once('error', reject);
-  child.once('exit', (code) => resolve(code ?? 1));
+  child.once('exit', (code) =>
+    resolve(endedBy === undefined ? (code ?? 1) : 128 + constants.signals[endedBy]),
+  );
   return promise;
 }
 

@@ -1,3 +1,6 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { constants as system } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { becomeRoot } from '#tests/bed/root.ts';
@@ -25,18 +28,82 @@ Needs Linux and root or user namespaces; leaves nothing behind.
 
 const steps = [inTheClear, throughTheTunnels, accessLogs, policy, serverKilled, handOver];
 
-const { values } = parseArgs({
-  options: {
-    keep: { type: 'boolean', default: false },
-    tunnel: { type: 'string' },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
-const screen = openScreen(process.stdout, process.env);
-if (values.help) screen.write(usage);
-else process.exitCode = await main();
+/** How often to look whether whoever started the demo still lives. */
+const PARENT_POLL_MS = 500;
+const EXIT_USAGE = 2;
 
-async function main(): Promise<number> {
+const screen = openScreen(process.stdout, process.env);
+// A reader that has seen enough, such as head(1): the story has ended.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', () => endBy('SIGPIPE'));
+}
+const options = readOptions();
+if (typeof options === 'string') {
+  process.stderr.write(`${options}\n\n${usage}`);
+  process.exitCode = EXIT_USAGE;
+} else if (options.help) screen.write(usage);
+else process.exitCode = await main(options);
+
+interface Options {
+  readonly keep: boolean;
+  readonly tunnel: readonly string[] | undefined;
+  readonly help: boolean;
+}
+
+/** A text says what is wrong. */
+function readOptions(): Options | string {
+  try {
+    const { values } = parseArgs({
+      options: {
+        keep: { type: 'boolean', default: false },
+        tunnel: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    const tunnel = values.tunnel?.trim().split(/\s+/);
+    const [program] = tunnel ?? [];
+    if (program !== undefined && !isProgram(program)) {
+      return `Cannot run the node tunnel "${program}" (--tunnel): no such program`;
+    }
+    return { keep: values.keep, tunnel, help: values.help };
+  } catch (error) {
+    // The first sentence says what; the others explain how to escape a dash.
+    const [what = ''] = (error instanceof Error ? error.message : String(error)).split('. ', 1);
+    return what;
+  }
+}
+
+function isProgram(name: string): boolean {
+  const folders = name.includes('/') ? [''] : (process.env['PATH'] ?? '').split(delimiter);
+  return folders.some((folder) => {
+    const path = folder === '' ? name : join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return statSync(path).isFile();
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Ends as a shell tells of this signal. The world removes itself while the process exits. */
+function endBy(signal: NodeJS.Signals): never {
+  // oxlint-disable-next-line unicorn/no-process-exit -- this is the end of a program
+  process.exit(128 + system.signals[signal]);
+}
+
+/** npm does not pass SIGTERM on: who started us being gone is as good as the signal. */
+function endWithParent(): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    // By the signal, so that what handles it (a user namespace's keeper) does.
+    if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM');
+  }, PARENT_POLL_MS);
+  timer.unref();
+}
+
+async function main({ keep, tunnel }: Options): Promise<number> {
+  endWithParent();
   const standing = await becomeRoot();
   if (standing.kind === 'done') return standing.exitCode;
   if (standing.kind === 'refused') {
@@ -46,21 +113,19 @@ async function main(): Promise<number> {
   // The world removes itself while the process exits, whatever the reason. A terminal's Ctrl-C may
   // arrive more than once.
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // oxlint-disable-next-line unicorn/no-process-exit -- this is the end of a program
-    process.on(name, () => process.exit(130));
+    process.on(name, () => endBy(name));
   }
-  const command = values.tunnel?.trim().split(/\s+/);
-  return play(command === undefined ? {} : { tunnelCommand: command });
+  return play(tunnel === undefined ? {} : { tunnelCommand: tunnel }, keep);
 }
 
-async function play(options: StageOptions): Promise<number> {
-  const stage = await Stage.open(options);
+async function play(stageOptions: StageOptions, keep: boolean): Promise<number> {
+  const stage = await Stage.open(stageOptions);
   try {
     screen.write(
       `${styled(screen, 'strong', 'Ambit')}: two nodes, four pods\n\n${drawMap(stage)}\n`,
     );
     const held = await tellStory(screen, stage, steps);
-    if (values.keep) await stay(screen, stage);
+    if (keep) await stay(screen, stage);
     return held ? 0 : 1;
   } finally {
     await stage.world.dispose();
