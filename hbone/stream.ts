@@ -43,6 +43,11 @@ export type StreamPhase = 'connecting' | 'requested' | 'open' | 'ended';
 /** How long the application's socket may take to connect, and a CONNECT to be answered. */
 const CONNECT_DEADLINE_MS = 10_000;
 const RESPONSE_DEADLINE_MS = 20_000;
+/**
+ * How long an application may take nothing of what is left after its tunnel is gone: nothing else bounds the
+ * memory that such ends hold together.
+ */
+const LEFTOVER_STALL_MS = 60_000;
 /** Largest single read of an application's bytes; see the reactor's batching figures. */
 const BATCH_BYTES_MAX = 1_032_192;
 const READS_PER_EVENT = 2;
@@ -103,6 +108,8 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   #finSent = false;
   /** The tunnel has no room for us now; onStreamRoom() will come. */
   #stalled = false;
+  /** ... and only `#pending` is left to do. */
+  #tunnelGone = false;
   #batch = BATCH_BYTES_MIN;
 
   /** Takes over `fd`. The stream's `owner` becomes this relay. */
@@ -202,7 +209,10 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   }
 
   onTimer(): void {
-    if (this.phase === 'connecting') {
+    if (this.phase === 'open') {
+      const reason = `application read nothing for ${LEFTOVER_STALL_MS / 1_000} s after the tunnel's end`;
+      this.#fail({ kind: 'failed', stage: 'tunnel', reason }, CANCEL);
+    } else if (this.phase === 'connecting') {
       const reason = `no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
       this.#endDial(reason);
     } else if (this.phase === 'requested') {
@@ -282,6 +292,12 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
 
   onTunnelGone(tunnelEnd: TunnelEnd): void {
     if (this.phase === 'ended') return;
+    if (this.phase === 'open' && this.#appEnded && this.#peerEnded) {
+      // All that the peer sent is here: the application gets it, without the tunnel.
+      this.#tunnelGone = true;
+      this.#loop.timers.schedule(this, this.#loop.nowMs + LEFTOVER_STALL_MS);
+      return;
+    }
     this.#close(true);
     const { reason } = tunnelEnd;
     this.#observer.onRelayEnd({ kind: 'failed', stage: 'tunnel', reason, tunnelEnd });
@@ -341,7 +357,10 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
       this.#socketFailed(sent);
       return false;
     }
-    if (sent > 0) this.tunnel.consume(this.stream, sent);
+    if (sent > 0) {
+      this.tunnel.consume(this.stream, sent);
+      if (this.#tunnelGone) this.#loop.timers.schedule(this, this.#loop.nowMs + LEFTOVER_STALL_MS);
+    }
     this.#finishIfPeerEnded();
     this.#update();
     this.#endIfDone();

@@ -97,6 +97,8 @@ const noBytes = Buffer.alloc(0);
 /** Any value does: one ping is in flight at a time. */
 const PING_PAYLOAD = 0;
 const DRAIN_PAYLOAD = 1;
+/** RFC 9113 section 7. */
+const INTERNAL_ERROR = 0x2;
 
 /**
  * One HBONE connection: a TLS socket and an HTTP/2 codec joined. What its streams send in a turn is put
@@ -259,7 +261,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   /** The application has taken `length` bytes of the stream. */
   consume(stream: Http2Stream, length: number): void {
-    this.#http2.consume(stream, length);
+    if (!this.#ended) this.#http2.consume(stream, length);
   }
 
   /**
@@ -489,6 +491,10 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   thaw(): void {
     this.#restored = undefined;
     this.#tls.thaw();
+    // Nobody will ever read or end what could not be attached.
+    for (const stream of this.#http2.streams()) {
+      if (stream.owner === undefined) this.#http2.reset(stream, INTERNAL_ERROR);
+    }
     this.#schedulePing();
     this.#host.loop.atTurnEnd(this);
     this.#resumeWaiting();

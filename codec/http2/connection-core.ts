@@ -90,10 +90,18 @@ export class ConnectionCore {
 
   endLocal(stream: Http2Stream): void {
     stream.localEnded = true;
-    if (stream.remoteEnded) this.close(stream);
+    this.closeIfDone(stream);
   }
 
-  /** Forgets a stream. Bytes that it still held count as consumed for the connection. */
+  /**
+   * Forgets a stream that both sides have ended once its bytes are consumed. Until then it holds its place and
+   * the connection's credit: what is waiting for a slow reader stays bounded, and can move to another process.
+   */
+  closeIfDone(stream: Http2Stream): void {
+    if (stream.bothEnded && stream.unconsumed === 0) this.close(stream);
+  }
+
+  /** Forgets a stream, consumed or not. Bytes that it still held count as consumed for the connection. */
   close(stream: Http2Stream): void {
     if (stream.closed) return;
     stream.closed = true;

@@ -70,7 +70,7 @@ export class Http2Connection implements FrameSink {
     this.#reader.read(bytes, start, end, this);
   }
 
-  /** Streams that are not closed. */
+  /** Streams that are not closed: not ended by both sides, or not consumed to the end. */
   get streamCount(): number {
     return this.#core.streams.size;
   }
@@ -184,13 +184,15 @@ export class Http2Connection implements FrameSink {
 
   /**
    * The application has taken `length` bytes of this stream: the peer may send as many more. Announced in
-   * large steps. What a closed stream had left is given back without this.
+   * large steps. The last of it closes a stream that both sides have ended. What a reset stream had left is
+   * given back without this.
    */
   consume(stream: Http2Stream, length: number): void {
     const taken = length < stream.unconsumed ? length : stream.unconsumed;
     stream.unconsumed -= taken;
     this.#core.giveStreamCredit(stream, taken);
     this.#core.giveCredit(taken);
+    this.#core.closeIfDone(stream);
   }
 
   /** Tries again what found no room: to be called when a refusing output has room again. */
@@ -204,6 +206,8 @@ export class Http2Connection implements FrameSink {
   /** Ends a stream at once, in both directions. Nothing happens when it is closed. */
   reset(stream: Http2Stream, code: number): void {
     if (this.#core.faulted || stream.closed) return;
+    // The peer has forgotten a stream that both have ended, and needs no frame about it.
+    if (stream.bothEnded) return this.#core.close(stream);
     this.#core.closedStreams.remember(stream.id, stream.receive.left);
     this.#core.close(stream);
     if (!this.#core.writer.resetStream(stream.id, code)) this.#core.outputFull();

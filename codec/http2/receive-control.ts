@@ -129,6 +129,9 @@ export class ControlReceiver {
       else core.spend(core.guards.ignoredFrames);
       return;
     }
+    // Both sides have said everything: for the peer the stream is closed (RFC 9113 section 5.1), and its
+    // reset takes nothing back.
+    if (stream.bothEnded) return void core.spend(core.guards.ignoredFrames);
     // The user hears of it in any case: its work must stop even if the connection ends here.
     core.close(stream);
     core.events.onReset(stream, code, true);

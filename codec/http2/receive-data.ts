@@ -135,7 +135,7 @@ export class DataReceiver {
     const last = this.#endStream && this.#left === 0;
     if (last) this.#core.endRemote(stream);
     this.#core.events.onData(stream, bytes, start, end, last);
-    if (last && stream.localEnded) this.#core.close(stream);
+    if (last) this.#core.closeIfDone(stream);
   }
 }
 

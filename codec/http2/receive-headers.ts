@@ -167,6 +167,6 @@ export class HeadersReceiver {
     if (endStream) this.#core.endRemote(stream);
     this.#core.events.onHeaders(stream, this.#list.headers, endStream);
     stream.headersSeen = true;
-    if (endStream && stream.localEnded) this.#core.close(stream);
+    if (endStream) this.#core.closeIfDone(stream);
   }
 }

@@ -7,6 +7,8 @@ import { ReceiveWindow } from './flow-control.ts';
  *   idle ── headers ──▶ open ── our end ──▶ half-closed-local ── peer's end ──▶ closed
  *                        ├── peer's end ──▶ half-closed-remote ── our end ────────▶ │
  *                        └───────────────── a reset, from either side ────────────▶ │
+ *
+ * For the connection a stream that both sides have ended is closed only when its last byte is consumed.
  */
 export type StreamState = 'open' | 'half-closed-local' | 'half-closed-remote' | 'closed';
 
@@ -49,6 +51,11 @@ export class Http2Stream {
     if (this.closed) return 'closed';
     if (this.localEnded) return 'half-closed-local';
     return this.remoteEnded ? 'half-closed-remote' : 'open';
+  }
+
+  /** Nothing comes or goes any more; what has come may still wait to be consumed. */
+  get bothEnded(): boolean {
+    return this.localEnded && this.remoteEnded;
   }
 
   /** May DATA or headers still be sent? Whether there is window for it is another question. */

@@ -232,6 +232,25 @@ async function readAll(socket: Socket): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
+/** The application has sent its FIN; the answer and its end are here, and most of it waits for the application. */
+async function halfClosed(both: Pair): Promise<Socket> {
+  const socket = both.connect();
+  socket.pause();
+  socket.end('request');
+  await once(socket, 'finish');
+  for (;;) {
+    const [relay] = both.clientRelays;
+    const [serverRelay] = both.serverRelays;
+    // The far side is done as soon as everything is in the tunnel.
+    const state = relay?.export();
+    if (serverRelay === undefined && state?.peerEnded === true && state.appEnded) {
+      expect(state.pending.length).to.be.greaterThan(0);
+      return socket;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 describe('a tunnel between two relays', () => {
   let loop: Loop;
   let echo: Server;
@@ -417,6 +436,51 @@ describe('a tunnel between two relays', () => {
     const received = await reading;
     expect(received.length).to.equal(total * 1_048_576);
     expect(createHash('sha256').update(received).digest('hex')).to.equal(sent.digest('hex'));
+  });
+
+  describe('a half-closed connection whose application reads slowly', () => {
+    // Within one stream window, and more than the sockets on the way hold.
+    const answer = randomBytes(4_000_000);
+    let app: Server;
+
+    before(async () => {
+      // Ends its answer when it has seen the end of the request.
+      app = await serve((socket) => {
+        socket.resume();
+        socket.on('end', () => socket.end(answer));
+      });
+      servers.push(app);
+    });
+
+    it('keeps its stream until the application has read all', async () => {
+      const both = pair(() => portOf(app));
+      const socket = await halfClosed(both);
+      const { tunnel } = [...both.pool.open()][0]!;
+      expect(tunnel.streamCount).to.equal(1);
+      expect((await readAll(socket)).equals(answer)).to.equal(true);
+      expect(both.client.seen).to.deep.equal([{ kind: 'complete' }]);
+      expect(tunnel.streamCount).to.equal(0);
+    });
+
+    it('gives the application all of it although the tunnel has ended', async () => {
+      const both = pair(() => portOf(app));
+      const socket = await halfClosed(both);
+      const { tunnel } = [...both.pool.open()][0]!;
+      tunnel.close({ failed: true, reason: 'peer lost', stage: 'open' });
+      expect(both.client.seen).to.deep.equal([]);
+      expect((await readAll(socket)).equals(answer)).to.equal(true);
+      expect(both.client.seen).to.deep.equal([{ kind: 'complete' }]);
+    });
+
+    it('moves, and loses no byte', async () => {
+      const both = pair(() => portOf(app));
+      const socket = await halfClosed(both);
+      moveEverything(both);
+      const { tunnel } = [...both.pool.open()][0]!;
+      expect(tunnel.streamCount).to.equal(1);
+      expect((await readAll(socket)).equals(answer)).to.equal(true);
+      expect(tunnel.streamCount).to.equal(0);
+    });
   });
 });
 

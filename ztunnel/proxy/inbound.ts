@@ -276,7 +276,7 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
     this.#relay?.release();
   }
 
-  /** Continues a stream of another process, frozen until {@link thaw}. */
+  /** Continues a stream of another process, frozen until {@link thaw}. Throws when the tunnel lacks it. */
   static restore(
     context: PodContext,
     tunnel: Tunnel,

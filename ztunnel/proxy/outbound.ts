@@ -345,7 +345,7 @@ export class OutboundConnection
     else closeSocket(this.#fd);
   }
 
-  /** Continues a connection of another process, frozen until {@link thaw}. */
+  /** Continues a connection of another process, frozen until {@link thaw}. Throws when the tunnel lacks its stream. */
   static restore(
     context: PodContext,
     state: OutboundState,
@@ -355,6 +355,11 @@ export class OutboundConnection
       | { readonly kind: 'stream'; readonly tunnel: Tunnel }
       | { readonly kind: 'socket'; readonly upstreamFd: number },
   ): OutboundConnection {
+    // First, as it throws: a connection that was made is live and counted.
+    const stream =
+      state.transport.kind === 'stream' && transport.kind === 'stream'
+        ? transport.tunnel.streamById(state.transport.relay.streamId)
+        : undefined;
     const connection = new OutboundConnection(context, fd, state.accepted);
     const { thread } = context;
     if (state.transport.kind === 'waiting') {
@@ -364,9 +369,8 @@ export class OutboundConnection
     if (state.accounting !== undefined) {
       connection.#accounting = Accounting.restore(thread, state.accounting);
     }
-    if (state.transport.kind === 'stream' && transport.kind === 'stream') {
+    if (state.transport.kind === 'stream' && transport.kind === 'stream' && stream !== undefined) {
       const { relay } = state.transport;
-      const stream = transport.tunnel.streamById(relay.streamId);
       const { tunnel } = transport;
       connection.#stream = StreamRelay.restore(thread.loop, tunnel, stream, relay, fd, connection);
     } else if (state.transport.kind === 'socket' && transport.kind === 'socket') {

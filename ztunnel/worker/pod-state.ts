@@ -2,7 +2,9 @@ import type { LocalPod } from '#dataplane/state/view.ts';
 import type { TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner, type TunnelState } from '#hbone/tunnel.ts';
 import { own } from '#reactor/owned-descriptors.ts';
+import { closeSocket, setLinger0 } from '#reactor/socket.ts';
 
+import { Accounting, type AccountingState } from '../proxy/accounting.ts';
 import type { LiveConnection, ThreadContext } from '../proxy/context.ts';
 import { InboundConnection, type InboundState } from '../proxy/inbound.ts';
 import { PlaintextConnection, type PlaintextState } from '../proxy/inbound-passthrough.ts';
@@ -129,15 +131,31 @@ export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
   const { context } = proxy;
   const tunnels: Tunnel[] = [];
   const connections: Movable[] = [];
+  // One connection that can't go on is cut; all others do.
+  const restore = (
+    fds: readonly number[],
+    accounting: AccountingState | undefined,
+    make: () => Movable,
+  ): void => {
+    try {
+      connections.push(make());
+    } catch (error) {
+      cutMoved(thread, fds, accounting, error);
+    }
+  };
   for (const moved of state.tunnels) {
     const tunnel = restoreTunnel(proxy, moved);
     tunnels.push(tunnel);
     for (const { fd, state: inbound } of moved.inbound) {
-      connections.push(InboundConnection.restore(context, tunnel, inbound, fd));
+      restore([fd], inbound.accounting, () =>
+        InboundConnection.restore(context, tunnel, inbound, fd),
+      );
     }
     for (const { fd, state: outbound } of moved.outbound) {
       const transport = { kind: 'stream', tunnel } as const;
-      connections.push(OutboundConnection.restore(context, outbound, fd, transport));
+      restore([fd], outbound.accounting, () =>
+        OutboundConnection.restore(context, outbound, fd, transport),
+      );
     }
   }
   for (const { fd, state: outbound } of state.outbound) {
@@ -146,11 +164,16 @@ export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
       transport.kind === 'socket'
         ? ({ kind: 'socket', upstreamFd: transport.upstreamFd } as const)
         : ({ kind: 'waiting' } as const);
-    connections.push(OutboundConnection.restore(context, outbound, fd, upstream));
+    const fds = transport.kind === 'socket' ? [fd, transport.upstreamFd] : [fd];
+    restore(fds, outbound.accounting, () =>
+      OutboundConnection.restore(context, outbound, fd, upstream),
+    );
   }
   for (const { fd, state: plaintext } of state.plaintext) {
     const ends = { downstreamFd: fd, upstreamFd: plaintext.upstreamFd };
-    connections.push(PlaintextConnection.restore(context, plaintext, ends));
+    restore([fd, plaintext.upstreamFd], plaintext.accounting, () =>
+      PlaintextConnection.restore(context, plaintext, ends),
+    );
   }
   return { proxy, tunnels, connections, handshakes: [] };
 }
@@ -233,6 +256,23 @@ function restoreTunnel(proxy: PodProxy, moved: TunnelMoved): Tunnel {
   const restore = (owner: TunnelOwner, state: TunnelState): Tunnel =>
     Tunnel.restore(host, owner, state, moved.fd);
   return proxy.context.pool.adopt(moved.target, restore, moved.state);
+}
+
+/** Resets a connection that can't be restored; it is logged and counted as one that failed here. */
+function cutMoved(
+  thread: ThreadContext,
+  fds: readonly number[],
+  accounting: AccountingState | undefined,
+  cause: unknown,
+): void {
+  for (const fd of fds) {
+    setLinger0(fd);
+    closeSocket(fd);
+  }
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const error = `connection closed: it could not be continued by the successor process: ${why}`;
+  if (accounting === undefined) thread.report(error);
+  else Accounting.restore(thread, accounting).finish({ flag: '-', error });
 }
 
 function push<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void {

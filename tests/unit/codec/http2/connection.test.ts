@@ -39,6 +39,8 @@ describe('Http2Connection', () => {
     server.connection.commitData(server.stream(1), 0, true);
     exchange(client, server);
     expect(client.recorder.take()).to.deep.equal([['data', 1, 'ell', true]]);
+    server.connection.consume(server.stream(1), 5);
+    client.connection.consume(stream, 3);
     expect(stream.state).to.equal('closed');
     expect(client.connection.streamCount).to.equal(0);
     expect(server.connection.streamCount).to.equal(0);
@@ -74,6 +76,7 @@ describe('Http2Connection', () => {
       ['data', 1, 'hello', false],
       ['headers', 1, ['grpc-status: 0'], true],
     ]);
+    client.connection.consume(stream, 5);
     expect(stream.state).to.equal('closed');
     expect(client.connection.streamCount).to.equal(0);
     expect(server.connection.streamCount).to.equal(0);

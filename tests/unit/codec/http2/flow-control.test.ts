@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
+import { Http2Connection } from '#codec/http2/connection.ts';
 import { ErrorCode } from '#codec/http2/frame.ts';
 import type { Http2Options } from '#codec/http2/options.ts';
 
@@ -67,10 +68,12 @@ describe('Http2Connection, flow control', () => {
     ['reset by us', (server: Peer) => server.connection.reset(server.stream(1), ErrorCode.cancel)],
     ['reset by the peer', (server: Peer) => server.receive(frame(3, 0, 1, Buffer.alloc(4)))],
     [
-      'ended by both',
+      'ended by both and reset by us',
       (server: Peer) => {
+        const stream = server.stream(1);
         server.receive(data(1, '', 0x1));
-        server.connection.commitData(server.stream(1), 0, true);
+        server.connection.commitData(stream, 0, true);
+        server.connection.reset(stream, ErrorCode.cancel);
       },
     ],
   ] as const)
@@ -83,6 +86,66 @@ describe('Http2Connection, flow control', () => {
       server.connection.consume(stream, 16_384);
       const updates = describeFrames(server.output.take()).filter((line) => line.startsWith('WIN'));
       expect(updates).to.deep.equal(['WINDOW_UPDATE 0 00004000']);
+    });
+
+  for (const [order, end] of [
+    [
+      'the peer first',
+      (server: Peer) => {
+        server.receive(data(1, 'x'.repeat(16_384), 0x1));
+        server.connection.commitData(server.stream(1), 0, true);
+      },
+    ],
+    [
+      'us first',
+      (server: Peer) => {
+        server.connection.commitData(server.stream(1), 0, true);
+        server.receive(data(1, 'x'.repeat(16_384), 0x1));
+      },
+    ],
+  ] as const)
+    describe(`a stream ended by both, ${order}, with bytes that nobody has consumed`, () => {
+      it('keeps its place and the credit of the connection until consume() has taken the last byte', () => {
+        const options = { connectionWindow: 65_535, maxConcurrentStreams: 1 };
+        const server = serverWithTunnel(options);
+        end(server);
+        const stream = server.stream(1);
+        server.output.take();
+        expect(stream.unconsumed).to.equal(16_384);
+        expect(server.connection.export()).to.include({
+          receiveLeft: 65_535 - 16_384,
+          receiveCredit: 0,
+        });
+        server.receive(headers(3, CONNECT_BLOCK));
+        expect(describeFrames(server.output.take())).to.deep.equal(['RST_STREAM 3 00000007']);
+        server.connection.consume(stream, 16_000);
+        expect([stream.closed, server.connection.streamCount]).to.deep.equal([false, 1]);
+        server.connection.consume(stream, 384);
+        expect([stream.closed, server.connection.streamCount]).to.deep.equal([true, 0]);
+        expect(describeFrames(server.output.take())).to.deep.equal(['WINDOW_UPDATE 0 00004000']);
+      });
+
+      it('moves, and closes in the other process', () => {
+        const server = serverWithTunnel({ connectionWindow: 65_535 });
+        end(server);
+        const state = structuredClone(server.connection.export());
+        const restored = Http2Connection.restore(state, server.recorder, server.output);
+        server.output.take();
+        const [stream] = [...restored.streams()];
+        expect(stream?.unconsumed).to.equal(16_384);
+        restored.consume(stream!, 16_384);
+        expect(restored.streamCount).to.equal(0);
+        expect(describeFrames(server.output.take())).to.deep.equal(['WINDOW_UPDATE 0 00004000']);
+      });
+
+      it('is not taken away by a late RST_STREAM of the peer', () => {
+        const server = serverWithTunnel({ connectionWindow: 65_535 });
+        end(server);
+        server.recorder.take();
+        server.receive(frame(3, 0, 1, Buffer.alloc(4)));
+        expect(server.recorder.take()).to.deep.equal([]);
+        expect(server.stream(1).unconsumed).to.equal(16_384);
+      });
     });
 
   it('gives padding back to stream and connection', () => {
