@@ -236,7 +236,11 @@ export class App implements Giver {
     this.#listenForSuccessor(loop);
     saveCompiledCode();
     // The next hand-over should find us warm, too.
-    if (!this.#succeeds) await this.#workers.askAll({ kind: 'warm-up' });
+    if (!this.#succeeds) {
+      this.#workers.askAll({ kind: 'warm-up' }).catch((error: unknown) => {
+        if (!this.stopping) this.#log.warn('workers are not warm', { error: String(error) });
+      });
+    }
     this.#log.info('serving', { workers: this.#workers.count, node: this.#config.self.nodeName });
     return undefined;
   }

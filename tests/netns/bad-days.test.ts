@@ -132,7 +132,7 @@ describe('on a bad day, a node tunnel', function () {
       await far.delete(shelf);
       // The agent may hear of it a moment before the ports are free.
       await untilRefused(shelf, { ip: shelf.ipv4, port: 15_006 });
-      const squatter = mesh.sockets.listen(shelf, { port: 15_006 });
+      const squatter = await untilFree(() => mesh.sockets.listen(shelf, { port: 15_006 }));
       const from = mark(far);
       let refusal = '';
       try {
@@ -269,3 +269,16 @@ describe('on a bad day, a node tunnel', function () {
     });
   });
 });
+
+/** Tries to listen until the kernel has let go of the port, for a few seconds. */
+async function untilFree<Listener>(listen: () => Listener): Promise<Listener> {
+  const untilMs = performance.now() + 5_000;
+  for (;;) {
+    try {
+      return listen();
+    } catch (error) {
+      if (performance.now() > untilMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}

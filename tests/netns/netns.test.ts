@@ -212,7 +212,7 @@ describe('selfCheckNetns()', () => {
       // NET_RAW allows to set a mark as well.
       const dropped = capability === 'net_admin' ? '-net_admin,-net_raw' : `-${capability}`;
       const { stderr } = runProgram(program, ['setpriv', `--bounding-set=${dropped}`]);
-      expect(stderr).to.include(`want the capability ${capability.toUpperCase()}`);
+      expect(stderr).to.include(`CAP_${capability.toUpperCase()}`);
     });
   }
 });
