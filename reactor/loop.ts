@@ -4,7 +4,6 @@ import koffi from 'koffi';
 
 import { invariant } from '#common/assert.ts';
 import {
-  AF_UNIX,
   EINTR,
   epollCreate1,
   epollCtlAt,
@@ -12,10 +11,8 @@ import {
   errno,
   errnoName,
   SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_STREAM,
-  socketpair,
 } from '#linux/libc.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 
 import { allocateSlab } from './memory.ts';
 import { own } from './owned-descriptors.ts';
@@ -170,20 +167,13 @@ export class Loop {
   start(): void {
     invariant(this.#state === 'new', 'a loop starts once');
     this.#state = 'running';
-    const pair = new Int32Array(2);
-    const made = socketpair(
-      AF_UNIX,
-      SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
-      0,
-      new Uint8Array(pair.buffer),
-    );
-    invariant(made === 0, `socketpair: ${errnoName(errno())}`);
+    const [nodeFd, kickFd] = openSocketPair();
     // A byte through a socket pair is the one way back into this loop that neither spins (setImmediate keeps
     // Node's timeout at 0) nor starves Node (a MessagePort is drained many times per turn).
-    this.#kickFd = pair[1] as number;
+    this.#kickFd = kickFd;
     own(this.#kickFd);
     this.#kicked = new Socket({
-      fd: pair[0] as number,
+      fd: nodeFd,
       onread: {
         buffer: Buffer.alloc(64),
         callback: () => {

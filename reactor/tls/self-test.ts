@@ -1,6 +1,6 @@
 import { invariant } from '#common/assert.ts';
 import { selfSigned } from '#common/tls/self-signed.ts';
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from '#linux/libc.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 
 import { allocateSlab, type Slab } from '../memory.ts';
 import { closeSocket, receiveInto, sendFrom } from '../socket.ts';
@@ -49,7 +49,7 @@ function loopBack(): void {
     privateKeyPem,
     rootsPem: certificatePem,
   });
-  const [clientFd, serverFd] = openPair();
+  const [clientFd, serverFd] = openSocketPair();
   const client = new Handshake(context, 'client');
   const server = new Handshake(context, 'server');
   try {
@@ -114,12 +114,4 @@ function sendRecord(from: Side, to: Side, { suite }: HandshakeDone): void {
 function carry(from: Side, to: Side, slab: Slab, length: number): number {
   invariant(sendFrom(from.fd, slab, 0, length) === length, 'a socket takes a flight');
   return receiveInto(to.fd, slab, 0, slab.size);
-}
-
-function openPair(): readonly [number, number] {
-  const pair = new Int32Array(2);
-  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  const made = socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer));
-  invariant(made === 0, 'a socket pair');
-  return [pair[0] as number, pair[1] as number];
 }

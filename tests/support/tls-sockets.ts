@@ -1,16 +1,10 @@
 import { after, before } from 'mocha';
 
 import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
-import {
-  AF_UNIX,
-  SOCK_CLOEXEC,
-  SOCK_NONBLOCK,
-  SOCK_SEQPACKET,
-  SOCK_STREAM,
-  socketpair,
-} from '#linux/libc.ts';
+import { SOCK_SEQPACKET } from '#linux/libc.ts';
 import { receivePacket, sendPacket } from '#linux/seqpacket.ts';
 import { acceptTcp, connectTcp, listenTcp, localAddress } from '#linux/socket.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { allocateSlab, type Slab } from '#reactor/memory.ts';
 import { closeSocket } from '#reactor/socket.ts';
@@ -43,14 +37,6 @@ export function useTlsBench(): TlsBench {
     },
     buffers,
   };
-}
-
-/** Two connected descriptors. */
-export function connectedPair(): readonly [number, number] {
-  const pair = new Int32Array(2);
-  const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  if (socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer)) < 0) throw new Error('socketpair');
-  return [pair[0] as number, pair[1] as number];
 }
 
 /** A listener of ours on a free port of 127.0.0.1 that hands every descriptor on, until it is closed. */
@@ -120,12 +106,10 @@ export function slabOf(bytes: Uint8Array | string): Slab {
 
 /** Another descriptor of the same connection, as it arrives in another process. */
 export function passedDescriptor(fd: number): number {
-  const pair = new Int32Array(2);
-  const type = SOCK_SEQPACKET | SOCK_CLOEXEC;
-  if (socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer)) < 0) throw new Error('socketpair');
-  sendPacket(pair[0] as number, Buffer.from('x'), [fd]);
-  const received = receivePacket(pair[1] as number, 10, 1);
-  for (const end of pair) closeSocket(end);
+  const [near, far] = openSocketPair(SOCK_SEQPACKET);
+  sendPacket(near, Buffer.from('x'), [fd]);
+  const received = receivePacket(far, 10, 1);
+  for (const end of [near, far]) closeSocket(end);
   if (received.kind !== 'packet') throw new Error(`No packet but ${received.kind}`);
   return received.fds[0] as number;
 }
@@ -233,7 +217,7 @@ export function tlsPair(
   bench: TlsBench,
   context: TlsContext,
   serverContext: TlsContext = context,
-  fds: readonly [number, number] = connectedPair(),
+  fds: readonly [number, number] = openSocketPair(),
 ): Pair {
   const { loop, buffers } = bench;
   const client = new Recorder(bench);

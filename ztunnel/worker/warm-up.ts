@@ -4,7 +4,7 @@ import { parseIp, type SocketAddress } from '#common/net/address.ts';
 import { selfSigned } from '#common/tls/self-signed.ts';
 import { type StreamObserver, StreamRelay } from '#hbone/stream.ts';
 import { Tunnel, type TunnelHost, type TunnelOwner } from '#hbone/tunnel.ts';
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socketpair } from '#linux/libc.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import type { Slab } from '#reactor/memory.ts';
 import { closeSocket, EAGAIN, receiveInto, sendFrom } from '#reactor/socket.ts';
@@ -68,7 +68,7 @@ class Course implements StreamObserver {
       onTunnelRoom: () => undefined,
       onTunnelEnd: () => undefined,
     };
-    const [clientFd, serverFd] = openPair();
+    const [clientFd, serverFd] = openSocketPair();
     const nowhere: SocketAddress = { ip: parseIp('127.0.0.1') as SocketAddress['ip'], port: 0 };
     const ends = { local: nowhere, remote: nowhere };
     this.#server = Tunnel.accept(host, this.#owner, this.#context, { fd: serverFd, ...ends });
@@ -157,7 +157,7 @@ class Course implements StreamObserver {
     phase: 'requested' | 'connecting',
     end: AppEnd,
   ): void {
-    const [appFd, fd] = openPair();
+    const [appFd, fd] = openSocketPair();
     this.#ends.push(end);
     end.begin(appFd);
     const relay = new StreamRelay(this.#loop, tunnel, stream, { fd, phase }, this);
@@ -234,13 +234,4 @@ class Echo extends AppEnd {
   onBytes(length: number): void {
     this.send(length);
   }
-}
-
-function openPair(): readonly [number, number] {
-  const pair = new Int32Array(2);
-  const kind = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  if (socketpair(AF_UNIX, kind, 0, new Uint8Array(pair.buffer)) < 0) {
-    throw new Error('cannot open a socket pair');
-  }
-  return [pair[0] as number, pair[1] as number];
 }

@@ -5,7 +5,7 @@ import { describe, it } from 'mocha';
 
 import { close } from '#linux/libc.ts';
 import { countOpenFiles, openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
-import { socketPair } from '#tests/support/socket-pair.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 
 describe('raiseOpenFilesLimit()', () => {
   it('raises what is in force to what is allowed', () => {
@@ -41,7 +41,7 @@ describe('raiseOpenFilesLimit()', () => {
 describe('countOpenFiles()', () => {
   it('counts what is opened and closed', () => {
     const before = countOpenFiles();
-    const pair = socketPair();
+    const pair = openSocketPair();
     expect(countOpenFiles()).to.equal(before + 2);
     for (const fd of pair) close(fd);
     expect(countOpenFiles()).to.equal(before);

@@ -4,9 +4,10 @@ import { serialize } from 'node:v8';
 import { expect } from 'chai';
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socketpair } from '#linux/libc.ts';
+import { SOCK_SEQPACKET } from '#linux/libc.ts';
 import { raiseOpenFilesLimit } from '#linux/limits.ts';
 import { createMemfd, readMemfd } from '#linux/memfd.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { receiveState, sendState } from '#reactor/hand-over.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { ChannelError, PacketChannel } from '#reactor/packet-channel.ts';
@@ -34,11 +35,9 @@ describe('sendState() and receiveState()', () => {
 
   beforeEach(() => {
     opened = openDescriptors().size;
-    const pair = new Int32Array(2);
-    const type = SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC;
-    expect(socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer))).to.equal(0);
-    near = new PacketChannel(loop, pair[0]!);
-    far = new PacketChannel(loop, pair[1]!);
+    const [one, other] = openSocketPair(SOCK_SEQPACKET);
+    near = new PacketChannel(loop, one);
+    far = new PacketChannel(loop, other);
   });
 
   afterEach(() => {

@@ -8,6 +8,7 @@ import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 
 import { close } from '#linux/libc.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import {
   type EventHandler,
   HUNG_UP,
@@ -20,7 +21,6 @@ import { allocateSlab } from '#reactor/memory.ts';
 import { receiveInto, sendFrom, shutdownWrite } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { openDescriptors } from '#tests/support/descriptors.ts';
-import { socketPair } from '#tests/support/socket-pair.ts';
 
 const slab = allocateSlab(1_024);
 
@@ -73,8 +73,8 @@ describe('Loop', () => {
     expect(leaked, 'descriptors left open').to.deep.equal([]);
   });
 
-  function pair(): [number, number] {
-    const made = socketPair();
+  function pair(): readonly [number, number] {
+    const made = openSocketPair();
     open.push(...made);
     return made;
   }

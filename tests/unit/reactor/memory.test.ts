@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { close } from '#linux/libc.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { addressOf, allocateSlab, SlabPool, wipe } from '#reactor/memory.ts';
 import { receiveInto, sendFrom } from '#reactor/socket.ts';
-import { socketPair } from '#tests/support/socket-pair.ts';
 
 describe('addressOf()', () => {
   const slab = allocateSlab(100);
@@ -36,7 +36,7 @@ describe('allocateSlab()', () => {
     const slab = allocateSlab(64);
     expect(slab.bytes.every((byte) => byte === 0)).to.equal(true);
     slab.bytes.write('there and back', 3);
-    const [one, other] = socketPair();
+    const [one, other] = openSocketPair();
     expect(sendFrom(one, slab, 3, 14)).to.equal(14);
     expect(receiveInto(other, slab, 40, 24)).to.equal(14);
     expect(slab.bytes.toString('latin1', 40, 54)).to.equal('there and back');

@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 
-import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socketpair } from '#linux/libc.ts';
+import { SOCK_SEQPACKET } from '#linux/libc.ts';
 import { sendPacket } from '#linux/seqpacket.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { ChannelError, PACKET_BYTES_MAX, PacketChannel } from '#reactor/packet-channel.ts';
 import { closeSocket } from '#reactor/socket.ts';
@@ -11,13 +12,6 @@ import { openDescriptors } from '#tests/support/descriptors.ts';
 
 const soon = (ms = 2_000): number => performance.now() + ms;
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
-
-function packetPair(): [number, number] {
-  const pair = new Int32Array(2);
-  const type = SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC;
-  if (socketpair(AF_UNIX, type, 0, new Uint8Array(pair.buffer)) < 0) throw new Error('No pair');
-  return [pair[0]!, pair[1]!];
-}
 
 async function failureOf(work: Promise<unknown>): Promise<string> {
   try {
@@ -43,7 +37,7 @@ describe('PacketChannel', () => {
 
   beforeEach(() => {
     opened = openDescriptors().size;
-    const [one, other] = packetPair();
+    const [one, other] = openSocketPair(SOCK_SEQPACKET);
     near = new PacketChannel(loop, one);
     far = new PacketChannel(loop, other);
   });

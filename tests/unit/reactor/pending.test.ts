@@ -1,11 +1,10 @@
 import { expect } from 'chai';
 import { array, assert, constant, nat, oneof, property, record } from 'fast-check';
 import { describe, it } from 'mocha';
-
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { allocateSlab } from '#reactor/memory.ts';
 import { PendingBytes } from '#reactor/pending.ts';
 import { closeSocket, receiveInto } from '#reactor/socket.ts';
-import { socketPair } from '#tests/support/socket-pair.ts';
 
 const slab = allocateSlab(1_048_576);
 
@@ -34,7 +33,7 @@ describe('PendingBytes', () => {
     );
     assert(
       property(array(step, { maxLength: 40 }), (steps) => {
-        const [near, far] = socketPair();
+        const [near, far] = openSocketPair();
         let pending = new PendingBytes();
         let put = 0;
         const got: Buffer[] = [];
@@ -68,7 +67,7 @@ describe('PendingBytes', () => {
   });
 
   it('drainTo() sends nothing to a full socket, and passes an error on', () => {
-    const [near, far] = socketPair();
+    const [near, far] = openSocketPair();
     const pending = new PendingBytes();
     pending.append(new Uint8Array(4_000_000), 0, 4_000_000);
     const sent = pending.drainTo(near);

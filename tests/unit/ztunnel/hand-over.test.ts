@@ -9,6 +9,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 
 import { createMemfd } from '#linux/memfd.ts';
 import { connectSeqpacket } from '#linux/seqpacket.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { receiveState, sendState } from '#reactor/hand-over.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { ChannelError, PacketChannel } from '#reactor/packet-channel.ts';
@@ -16,7 +17,6 @@ import { closeSocket } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { openDescriptors } from '#tests/support/descriptors.ts';
 import { SeqpacketServer } from '#tests/support/seqpacket-peer.ts';
-import { socketPair } from '#tests/support/socket-pair.ts';
 import {
   type Giver,
   HAND_OVER_VERSION,
@@ -142,7 +142,7 @@ describe('a hand-over', () => {
   let loop: Loop;
   let directory: string;
   let path: string;
-  let pair: [number, number];
+  let pair: readonly [number, number];
   let giver: RecordingGiver;
   let opened: ReadonlyMap<number, string>;
   const closers: (() => void)[] = [];
@@ -165,7 +165,7 @@ describe('a hand-over', () => {
   beforeEach(() => {
     opened = openDescriptors();
     path = join(directory, `${++names}.sock`);
-    pair = socketPair();
+    pair = openSocketPair();
     giver = new RecordingGiver(pair);
   });
 

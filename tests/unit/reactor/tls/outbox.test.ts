@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { allocateSlab, type Slab, SlabPool } from '#reactor/memory.ts';
 import { closeSocket, receiveInto } from '#reactor/socket.ts';
 import { Outbox } from '#reactor/tls/outbox.ts';
-import { connectedPair } from '#tests/support/tls-sockets.ts';
 
 describe('Outbox', () => {
   const sink = allocateSlab(1 << 20);
@@ -22,7 +22,7 @@ describe('Outbox', () => {
   }
 
   it('send() keeps what the socket does not take, and flush() sends it in order', () => {
-    const [here, there] = connectedPair();
+    const [here, there] = openSocketPair();
     const outbox = new Outbox(here, new SlabPool(4_096, 4));
     const bytes = randomBytes(3 << 20);
     const slab = filled(bytes);
@@ -38,7 +38,7 @@ describe('Outbox', () => {
   });
 
   it('send() sends nothing while it is held', () => {
-    const [here, there] = connectedPair();
+    const [here, there] = openSocketPair();
     const outbox = new Outbox(here, new SlabPool(64, 4));
     outbox.held = true;
     outbox.send(filled(Buffer.from('a secret flight')), 0, 15);
@@ -52,7 +52,7 @@ describe('Outbox', () => {
   });
 
   it('flush() gives each slab back once when the socket fails on the way', () => {
-    const [here, there] = connectedPair();
+    const [here, there] = openSocketPair();
     const pool = new SlabPool(4_096, 1_000);
     const outbox = new Outbox(here, pool);
     const bytes = randomBytes(1 << 20);
@@ -68,7 +68,7 @@ describe('Outbox', () => {
   });
 
   it('keep() drops everything beyond its limit and says so', () => {
-    const [here, there] = connectedPair();
+    const [here, there] = openSocketPair();
     const outbox = new Outbox(here, new SlabPool(65_536, 4));
     outbox.held = true;
     const bytes = Buffer.alloc(1 << 20);
@@ -82,7 +82,7 @@ describe('Outbox', () => {
   });
 
   it('export() copies what waits, and a new one goes on with it', () => {
-    const [here, there] = connectedPair();
+    const [here, there] = openSocketPair();
     const outbox = new Outbox(here, new SlabPool(64, 4));
     outbox.held = true;
     const bytes = randomBytes(1_000);

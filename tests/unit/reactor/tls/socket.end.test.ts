@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { after, describe, it } from 'mocha';
 
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { allocateSlab } from '#reactor/memory.ts';
 import { closeSocket, sendFrom, setLinger0 } from '#reactor/socket.ts';
 import { TlsContext } from '#reactor/tls/context.ts';
@@ -9,7 +10,6 @@ import { TlsSocket } from '#reactor/tls/socket.ts';
 import { openDescriptors } from '#tests/support/descriptors.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
 import {
-  connectedPair,
   connectTo,
   Listener,
   openTlsPair,
@@ -31,7 +31,7 @@ describe('The end of a TlsSocket', () => {
 
   /** A server whose other end is a bare descriptor. */
   function bareServer(deadlineMs = 10_000): { server: Recorder; fd: number } {
-    const [fd, serverFd] = connectedPair();
+    const [fd, serverFd] = openSocketPair();
     const server = new Recorder(bench);
     const { loop, buffers } = bench;
     server.socket = TlsSocket.accept(loop, buffers, context, serverFd, server, deadlineMs);
