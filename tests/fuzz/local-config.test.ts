@@ -46,8 +46,6 @@ function check(text: string): void {
 
 describe('parseLocalConfig() of any text', function () {
   // Parsing YAML takes its time on a busy machine.
-  this.timeout(20_000);
-
   it('accepts the text that the following ones are made from', () => {
     expect(parseLocalConfig(GOOD, 'mesh.yaml').kind).to.equal('ok');
   });

@@ -58,7 +58,7 @@ describe('the certificate authority program', () => {
     expect(lines).to.have.length(2);
     expect(lines[0]).to.match(/^ready https:\/\/127\.0\.0\.1:\d+$/);
     expect(lines[1]).to.equal(`signed ${TILL} 3600s token Kubernetes`);
-  }).timeout(10_000);
+  });
 
   it('keeps its root, whose key only its owner can read', async () => {
     await oneRun();
@@ -72,5 +72,5 @@ describe('the certificate authority program', () => {
     if (result.kind === 'failed') throw new Error(result.reason);
     expect(result.rootsPem).to.equal(root);
     expect(result.notAfterMs - Date.now()).to.be.within(0, 8_000);
-  }).timeout(10_000);
+  });
 });

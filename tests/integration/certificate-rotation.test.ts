@@ -54,5 +54,5 @@ describe('a certificate that lives for 3 seconds', () => {
       keys.add(privateKeyPem);
     }
     expect(keys.size).to.equal(3);
-  }).timeout(15_000);
+  });
 });

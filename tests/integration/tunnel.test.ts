@@ -23,7 +23,7 @@ import {
   type TunnelHost,
   type TunnelOwner,
 } from '#hbone/tunnel.ts';
-import { EAGAIN } from '#linux/libc.ts';
+import { EAGAIN, setsockopt } from '#linux/libc.ts';
 import { acceptTcp, connectTcp, listenTcp, localAddress, peerAddress } from '#linux/socket.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { SlabPool } from '#reactor/memory.ts';
@@ -56,6 +56,14 @@ class Accept implements EventHandler {
   onEvents(): void {
     for (let fd = acceptTcp(this.fd); fd !== -EAGAIN; fd = acceptTcp(this.fd)) this.#take(fd);
   }
+}
+
+/** Lets the kernel hold less than a stream window, whatever its own limits are. */
+function limitSendBuffer(fd: number): void {
+  const [SOL_SOCKET, SO_SNDBUF] = [1, 7];
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(256 << 10);
+  expect(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, bytes, 4)).to.equal(0);
 }
 
 function dialTcp(to: SocketAddress): number {
@@ -164,7 +172,10 @@ class Pair {
       address: { ip: loopback, port: this.exit.port },
       sourceIp: '127.0.0.1',
     };
-    this.entry = new Accept((fd) => this.#outbound(fd));
+    this.entry = new Accept((fd) => {
+      limitSendBuffer(fd);
+      this.#outbound(fd);
+    });
     loop.add(this.exit, READABLE);
     loop.add(this.entry, READABLE);
   }

@@ -18,7 +18,6 @@ const AUTHORITY = 'https://127.0.0.1:15012';
 // till ─ near ═══ far ─ shop, shelf, drawer, chest. The tests follow each other: near's authority is away, comes,
 // and goes again.
 describe('a certificate authority', function () {
-  this.timeout(30_000);
   let world: World;
   let sockets: BedSockets;
   let near: NodeTunnel;

@@ -19,7 +19,6 @@ const UNKNOWN_REQUEST = '7a00';
 
 // till, desk ─ near ═══ far ─ shop, shelf
 describe('on a bad day, a node tunnel', function () {
-  this.timeout(20_000);
   let mesh: Mesh;
   let till: Pod;
   let desk: Pod;

@@ -28,7 +28,7 @@ describe('the demo', () => {
     const exit = await demo.exited;
     expect(exit.code).to.equal(130);
     expect(leftBy(demo.pid)).to.deep.equal([]);
-  }).timeout(30_000);
+  });
 
   it('says what did not hold and fails when the tunnel does not start', async () => {
     const demo = start(program('tests/demo/main.ts', '--tunnel', 'false'));
@@ -38,7 +38,7 @@ describe('the demo', () => {
     expect(told).to.include('Did not hold: step 2 of 6.');
     expect(exit.code).to.equal(1);
     expect(leftBy(demo.pid)).to.deep.equal([]);
-  }).timeout(30_000);
+  });
 });
 
 function leftBy(pid: number): string[] {

@@ -39,7 +39,6 @@ function portsOn(path: string): readonly number[] {
 // till ─┐                      ┌─ shop
 // desk ─┴─ near ═══════ far ───┴─ stranger, which has no tunnel
 describe('a connection', function () {
-  this.timeout(20_000);
   let mesh: Mesh;
   /** Of its own for each test: lines of others that come late are told apart. */
   let port = 7_000;

@@ -46,7 +46,6 @@ function others(than: readonly Call[]): readonly Call[] {
 
 // alice and bob, of namespace default, eve of namespace other, a stranger without a tunnel ─▶ shop
 describe('policies', function () {
-  this.timeout(20_000);
   let mesh: Mesh;
   let shop: Pod;
 

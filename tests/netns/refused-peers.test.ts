@@ -36,7 +36,6 @@ const TILL = 'spiffe://cluster.local/ns/default/sa/till';
 
 // openssl on the node, in the place of another node's tunnel ─▶ shop:15008
 describe('a tunnel', function () {
-  this.timeout(20_000);
   let mesh: Mesh;
   let shop: Pod;
   let files = 0;

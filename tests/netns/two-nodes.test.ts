@@ -18,7 +18,6 @@ const MEGABYTE = 1024 * 1024;
 // Node tunnels on both nodes, apps and users in pods, nothing played. Another node tunnel can be tried with
 // its command in AMBIT_NODE_TUNNEL.
 describe('two nodes', function () {
-  this.timeout(20_000);
   let world: World;
   let near: NodeTunnel;
   let far: NodeTunnel;

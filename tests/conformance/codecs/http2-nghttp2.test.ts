@@ -72,7 +72,7 @@ describe('Http2Connection as a server for the nghttp2 tools', () => {
     expect(report).to.match(/3000 succeeded, 0 failed, 0 errored/);
     expect(peers.map((peer) => peer.fault)).to.deep.equal([undefined, undefined, undefined]);
     expect(peers.map((peer) => peer.connection.streamCount)).to.deep.equal([0, 0, 0]);
-  }).timeout(30_000);
+  });
 
   it('obeys the windows of a client that has small ones', async () => {
     // 2^14 bytes per stream, 2^16 for the connection.
@@ -92,7 +92,7 @@ describe('Http2Connection as a server for the nghttp2 tools', () => {
     expect(report).to.match(/60 succeeded, 0 failed, 0 errored/);
     for (const peer of peers) expect(peer.windowStalls).to.be.above(0);
     expect(peers.map((peer) => peer.fault)).to.deep.equal([undefined, undefined]);
-  }).timeout(30_000);
+  });
 
   it('takes uploads through windows smaller than they are', async () => {
     options = { initialWindowSize: 20_000, connectionWindow: 70_000 };
@@ -107,7 +107,7 @@ describe('Http2Connection as a server for the nghttp2 tools', () => {
     const digests = peers.flatMap((peer) => peer.exchanges.map((exchange) => exchange.digest()));
     expect(new Set(digests)).to.deep.equal(new Set([digestOf(BODY)]));
     expect(digests).to.have.length(60);
-  }).timeout(30_000);
+  });
 
   it('lets nghttp see what we said: settings, headers, content, and its own trailers', async () => {
     const file = join(tmpdir(), `ambit-body-${process.pid}`);
@@ -127,7 +127,7 @@ describe('Http2Connection as a server for the nghttp2 tools', () => {
     expect(output).to.include('x-trailers: 7');
     expect(output).to.include(digestOf(Buffer.from('hello')));
     expect(output).to.match(/send GOAWAY frame[^\n]*\n[^\n]*error_code=NO_ERROR/);
-  }).timeout(30_000);
+  });
 
   it('takes header blocks that come with CONTINUATION frames', async () => {
     await run('nghttp', ['--continuation', `${url}/3`], { timeout: 20_000 });
@@ -137,5 +137,5 @@ describe('Http2Connection as a server for the nghttp2 tools', () => {
     // More than fits into one frame of the size that we start with.
     expect(length).to.be.above(16_384);
     expect(first?.stream.state).to.equal('closed');
-  }).timeout(30_000);
+  });
 });

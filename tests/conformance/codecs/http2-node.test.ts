@@ -122,7 +122,7 @@ describe('Http2Connection as a server for node:http2', () => {
     for (const exchange of server.exchanges) expect(exchange.digest()).to.equal(digestOf(LARGE));
     expect(server.connection.streamCount).to.equal(0);
     expect(server.windowStalls).to.be.above(0);
-  }).timeout(20_000);
+  });
 
   it('echoes what comes in after the half-close of the client', async () => {
     const [server, client] = await ourServer();
@@ -284,7 +284,7 @@ describe('Http2Connection as a client of node:http2', () => {
       expect(digestOf(bytes)).to.equal(digestOf(LARGE));
     await client.until(() => client.connection.streamCount === 0);
     expect(client.windowStalls).to.be.above(0);
-  }).timeout(20_000);
+  });
 
   it('uses its header table over many tunnels, one after the other', async () => {
     const seen: unknown[] = [];

@@ -151,7 +151,7 @@ for (const [title, open] of [
       expect(second.us.text).to.equal('last words');
       await once(second.them, 'close');
     });
-  }).timeout(15_000);
+  });
 }
 
 after(() => authority.dispose());

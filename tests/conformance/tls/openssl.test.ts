@@ -190,7 +190,7 @@ describe('A TLS server of ours and openssl s_client', () => {
     expect(server.peer?.uris).to.deep.equal(uris);
     expect(server.peer?.dns).to.deep.equal(['a.example']);
   });
-}).timeout(15_000);
+});
 
 describe('A TLS client of ours and openssl s_server', () => {
   const bench = useTlsBench();
@@ -325,4 +325,4 @@ describe('A TLS client of ours and openssl s_server', () => {
     peer.kill('SIGKILL');
     expect(await client.untilEnd()).to.deep.equal({ kind: 'truncated' });
   });
-}).timeout(15_000);
+});

@@ -93,7 +93,7 @@ describe('Http2Connection, fuzzed', () => {
       }),
       { numRuns: 4 * RUNS },
     );
-  }).timeout(60_000);
+  });
 
   it('a client survives any change of bits and bytes in what a server sends', () => {
     fc.assert(
@@ -109,7 +109,7 @@ describe('Http2Connection, fuzzed', () => {
       }),
       { numRuns: 4 * RUNS },
     );
-  }).timeout(60_000);
+  });
 
   it('a server survives frames with any header and payload', () => {
     const anyFrame = fc
@@ -126,7 +126,7 @@ describe('Http2Connection, fuzzed', () => {
       }),
       { numRuns: RUNS },
     );
-  }).timeout(60_000);
+  });
 
   it('HpackDecoder takes or refuses any bytes, and never makes more than they can mean', () => {
     fc.assert(
@@ -148,7 +148,7 @@ describe('Http2Connection, fuzzed', () => {
       }),
       { numRuns: 10 * RUNS },
     );
-  }).timeout(60_000);
+  });
 
   it('huffmanDecode() takes only what huffmanEncode() would write', () => {
     fc.assert(
@@ -163,5 +163,5 @@ describe('Http2Connection, fuzzed', () => {
       }),
       { numRuns: 20 * RUNS },
     );
-  }).timeout(60_000);
+  });
 });

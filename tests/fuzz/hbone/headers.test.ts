@@ -21,6 +21,7 @@ import {
   WORKLOAD_TYPES,
   writeBaggage,
 } from '#hbone/headers.ts';
+import { quickestMs } from '#tests/support/quickest.ts';
 
 const PRINTABLE = /^[\x21-\x7e]+$/;
 
@@ -31,8 +32,6 @@ const nearly = (...pieces: readonly string[]): Arbitrary<string> =>
   }).map((parts) => parts.join(''));
 
 describe('the headers of a hostile peer', function () {
-  this.timeout(10_000);
-
   it('parseAuthority() accepts only what it writes the same way again', () => {
     const text = nearly(
       '10.0.0.1',
@@ -118,18 +117,20 @@ describe('the headers of a hostile peer', function () {
     );
   });
 
-  it('none of them takes longer than linear time on the longest input', () => {
+  it('none of them takes longer than linear time on the longest input', async () => {
     const long = 64 * 1024;
-    const startMs = performance.now();
-    for (const piece of ['a', ',', '=', '"', '\\', ';', 'for="', 'for=a;', 'a=b,', '.', ':', ' ']) {
-      const line = piece.repeat(long / piece.length);
-      for (const cut of [line, line.slice(0, 8_192), line.slice(0, 1_024), line.slice(0, 259)]) {
-        parseAuthority(cut);
-        parseBaggage([cut]);
-        parseForwarded([cut]);
-        parseTraceparent(cut);
+    const pieces = ['a', ',', '=', '"', '\\', ';', 'for="', 'for=a;', 'a=b,', '.', ':', ' '];
+    const takenMs = await quickestMs(() => {
+      for (const piece of pieces) {
+        const line = piece.repeat(long / piece.length);
+        for (const cut of [line, line.slice(0, 8_192), line.slice(0, 1_024), line.slice(0, 259)]) {
+          parseAuthority(cut);
+          parseBaggage([cut]);
+          parseForwarded([cut]);
+          parseTraceparent(cut);
+        }
       }
-    }
-    expect(performance.now() - startMs).to.be.below(500);
+    });
+    expect(takenMs).to.be.below(500);
   });
 });

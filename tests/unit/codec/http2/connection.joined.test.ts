@@ -151,5 +151,5 @@ describe('two Http2Connections, joined', () => {
         }),
         { numRuns: 100 },
       );
-    }).timeout(20_000);
+    });
 });

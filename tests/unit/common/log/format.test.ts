@@ -64,7 +64,7 @@ describe('quote()', () => {
         expect(/^"[^\p{C}\p{Zl}\p{Zp}]*"$/u.test(quoted), quoted).to.equal(true);
       }),
     );
-  }).timeout(10_000);
+  });
 
   const cases: ReadonlyArray<readonly [string, string]> = [
     ['plain text', '"plain text"'],

@@ -637,8 +637,6 @@ services:
 
   describe('for the text as a whole', function () {
     // Parsing large YAML takes its time on a busy machine.
-    this.timeout(20_000);
-
     const bad: readonly (readonly [name: string, text: string, want: string])[] = [
       ['nothing', '', '1:1 : Empty: want a mapping with "workloads", "services" and "policies"'],
       ['only a comment', '# later\n', '1:1 : Empty: want a mapping'],

@@ -146,7 +146,7 @@ describe('accessLine()', () => {
         expect(JSON.parse(json)).to.include({ 'dst.hbone_addr': authority, error });
       }),
     );
-  }).timeout(10_000);
+  });
 });
 
 describe('accessLevel()', () => {

@@ -304,4 +304,4 @@ describe('IncomingRecords', () => {
       expect(reader.text + next.take(all.subarray(cut)).text).to.equal('through');
     }
   });
-}).timeout(15_000);
+});

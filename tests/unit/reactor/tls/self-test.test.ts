@@ -19,4 +19,4 @@ describe('selfTestOpenssl()', () => {
     worker.on('error', reject).on('exit', resolve);
     expect(await promise).to.equal(0);
   });
-}).timeout(15_000);
+});

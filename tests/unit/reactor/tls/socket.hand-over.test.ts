@@ -153,4 +153,4 @@ describe('A TLS connection that moves', () => {
     client.socket.destroy();
     await server.untilEnd();
   });
-}).timeout(15_000);
+});

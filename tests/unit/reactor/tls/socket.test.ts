@@ -116,4 +116,4 @@ describe('TlsSocket', () => {
     client.socket.end();
     expect(await next.untilEnd()).to.deep.equal({ kind: 'closed' });
   });
-}).timeout(15_000);
+});
