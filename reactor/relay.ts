@@ -20,6 +20,7 @@ import {
   shutdownWrite,
   socketError,
 } from './socket.ts';
+import type { Timer } from './timers.ts';
 
 /** How carrying bytes between two ends came to an end. */
 export type RelayEnd =
@@ -28,10 +29,8 @@ export type RelayEnd =
   /** `dialing`: the far socket could not be connected, `errno` says why. */
   | { readonly kind: 'failed'; readonly dialing: boolean; readonly reason: string };
 
-/** Told of a relay's life by whoever made it; called synchronously, each at most once. */
+/** Told of a relay's end by whoever made it; called synchronously, once. */
 export interface RelayObserver {
-  /** The far socket is connected. */
-  onRelayOpen(): void;
   /** Everything is closed already. */
   onRelayEnd(end: RelayEnd): void;
 }
@@ -39,6 +38,8 @@ export interface RelayObserver {
 /** First and largest read: small while a stream is interactive, so that no other one waits long. */
 export const BATCH_BYTES_MIN = 16_384;
 const BATCH_BYTES_MAX = 262_144;
+/** How long the far socket may take to connect. */
+const CONNECT_DEADLINE_MS = 10_000;
 /** Reads in a row before the other connections of this thread get their turn. */
 const READS_PER_EVENT = 2;
 
@@ -60,7 +61,7 @@ export interface SocketRelayState {
  * Carries bytes between two sockets, both ways, each to its own end: half-close is passed on, a slow side
  * stops the reading of the other, and nothing is buffered beyond one read.
  */
-export class SocketRelay {
+export class SocketRelay implements Timer {
   readonly downstream: RelaySide;
   readonly upstream: RelaySide;
   readonly loop: Loop;
@@ -93,6 +94,9 @@ export class SocketRelay {
 
   /** Begins (or, after a hand-over, goes on) to serve. */
   start(): void {
+    if (this.upstream.connecting) {
+      this.loop.timers.schedule(this, this.loop.nowMs + CONNECT_DEADLINE_MS);
+    }
     this.downstream.update();
     this.upstream.update();
   }
@@ -101,6 +105,7 @@ export class SocketRelay {
   freeze(): void {
     this.loop.remove(this.downstream);
     this.loop.remove(this.upstream);
+    this.loop.timers.cancel(this);
   }
 
   export(): SocketRelayState {
@@ -127,8 +132,16 @@ export class SocketRelay {
     this.release();
   }
 
+  /** The far socket is connected. */
   opened(): void {
-    this.#observer.onRelayOpen();
+    this.loop.timers.cancel(this);
+  }
+
+  onTimer(): void {
+    if (this.#ended) return;
+    this.abort();
+    const reason = `no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
+    this.#observer.onRelayEnd({ kind: 'failed', dialing: true, reason });
   }
 
   /** Ends the relay when both directions have. */

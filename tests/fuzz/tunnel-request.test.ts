@@ -57,6 +57,7 @@ describe('readTunnelRequest() of any headers', () => {
           [[':method', 'CONNECT'], [':authority', `${host}:${port}`], ...more],
           {
             localAddress: { ip: ip('10.0.0.2'), port: 15_008 },
+            pod: { namespace: 'default', name: 'pod', serviceAccount: 'default' },
             workload: pod,
             view,
             network: '',

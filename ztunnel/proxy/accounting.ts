@@ -1,3 +1,4 @@
+import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import type { Service } from '#dataplane/state/service.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 import type { AccessEvent, AccessRecord } from '#dataplane/telemetry/access-log.ts';
@@ -142,14 +143,14 @@ export class Accounting {
 export function refuseEarly(
   telemetry: Telemetry,
   direction: AccessRecord['direction'],
-  addresses: { readonly source: string; readonly destination: string },
+  ends: { readonly source: SocketAddress; readonly destination: SocketAddress },
   error: string,
 ): void {
   if (!telemetry.access.wants('refused', true)) return;
   const record: AccessRecord = {
     direction,
-    source: { address: addresses.source },
-    destination: { address: addresses.destination },
+    source: { address: formatSocketAddress(ends.source) },
+    destination: { address: formatSocketAddress(ends.destination) },
     startMs: Date.now(),
     bytesSent: 0,
     bytesReceived: 0,

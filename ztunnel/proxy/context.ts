@@ -1,6 +1,5 @@
 import type { IpAddress, SocketAddress } from '#common/net/address.ts';
 import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
-import type { Workload } from '#dataplane/state/workload.ts';
 import type { TunnelPool } from '#hbone/pool.ts';
 import type { TunnelHost } from '#hbone/tunnel.ts';
 import { errnoName } from '#linux/libc.ts';
@@ -106,9 +105,4 @@ export function connectFromPod(
   } catch (error) {
     return { reason: error instanceof Error ? error.message : String(error) };
   }
-}
-
-/** This pod as the mesh knows it; undefined until its configuration has come. */
-export function localWorkload(context: PodContext): Workload | undefined {
-  return context.thread.mesh.localWorkload(context.pod);
 }

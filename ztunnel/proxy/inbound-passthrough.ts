@@ -9,7 +9,6 @@ import {
   type SocketRelayState,
 } from '#reactor/relay.ts';
 import { closeSocket, setLinger0 } from '#reactor/socket.ts';
-import type { Timer } from '#reactor/timers.ts';
 
 import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import type { Denial, PolicedConnection } from './connections.ts';
@@ -17,15 +16,13 @@ import {
   type ConnectionDescription,
   connectFromPod,
   type LiveConnection,
-  localWorkload,
   type PodContext,
 } from './context.ts';
 import { rejection } from './inbound.ts';
+import { localWorkload, unknownLocalWorkload } from './local-workload.ts';
 import type { Accepted } from './outbound.ts';
 import { isOwnPort, SELF_CALL } from './ports.ts';
 import { guessService } from './service-guess.ts';
-
-const CONNECT_DEADLINE_MS = 10_000;
 
 /** A plaintext inbound connection for another process. */
 export interface PlaintextState {
@@ -43,15 +40,10 @@ export interface PlaintextState {
 export function acceptPlaintext(context: PodContext, fd: number, accepted: Accepted): void {
   const { thread } = context;
   const workload = localWorkload(context);
-  const refusal = isOwnPort(accepted.target.port)
-    ? SELF_CALL
-    : `failed to fetch information about local workload: ${context.pod.namespace}/${context.pod.name}`;
+  const refusal = isOwnPort(accepted.target.port) ? SELF_CALL : unknownLocalWorkload(context.pod);
   if (isOwnPort(accepted.target.port) || workload === undefined) {
-    const addresses = {
-      source: formatSocketAddress(accepted.source),
-      destination: formatSocketAddress(accepted.target),
-    };
-    refuseEarly(thread, 'inbound', addresses, refusal);
+    const ends = { source: accepted.source, destination: accepted.target };
+    refuseEarly(thread, 'inbound', ends, refusal);
     setLinger0(fd);
     closeSocket(fd);
     return;
@@ -66,9 +58,7 @@ export function acceptPlaintext(context: PodContext, fd: number, accepted: Accep
   new PlaintextConnection(context, { facts, workload }, accounting).begin(fd, accepted);
 }
 
-export class PlaintextConnection
-  implements LiveConnection, PolicedConnection, RelayObserver, Timer
-{
+export class PlaintextConnection implements LiveConnection, PolicedConnection, RelayObserver {
   readonly facts: ConnectionFacts;
   readonly workload: Workload;
   readonly #context: PodContext;
@@ -134,10 +124,6 @@ export class PlaintextConnection
     };
   }
 
-  onRelayOpen(): void {
-    this.#context.thread.loop.timers.cancel(this);
-  }
-
   onRelayEnd(end: RelayEnd): void {
     this.countBytes();
     if (end.kind === 'complete') {
@@ -148,28 +134,15 @@ export class PlaintextConnection
     }
   }
 
-  /** The application does not answer. */
-  onTimer(): void {
-    this.#relay?.abort();
-    const error = `connection failed: no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
-    this.#finish({ flag: 'CONNECT', error });
-  }
-
   // --- Hand-over
 
   freeze(): void {
     this.countBytes();
-    this.#context.thread.loop.timers.cancel(this);
     this.#relay?.freeze();
   }
 
   thaw(): void {
-    if (this.#relay === undefined) return;
-    this.#relay.start();
-    const { loop } = this.#context.thread;
-    if (this.#relay.upstream.connecting) {
-      loop.timers.schedule(this, loop.nowMs + CONNECT_DEADLINE_MS);
-    }
+    this.#relay?.start();
   }
 
   /** The client's socket. */
@@ -192,7 +165,6 @@ export class PlaintextConnection
     this.#ended = true;
     this.#context.live.delete(this);
     this.#context.thread.connections.forget(this);
-    this.#context.thread.loop.timers.cancel(this);
     this.#relay?.release();
   }
 
@@ -230,7 +202,6 @@ export class PlaintextConnection
     const { thread, live } = this.#context;
     live.delete(this);
     thread.connections.forget(this);
-    thread.loop.timers.cancel(this);
     thread.metrics.socketsOpen.destination--;
     this.#accounting.finish(failure);
   }

@@ -22,9 +22,9 @@ import {
   type ConnectionDescription,
   connectFromPod,
   type LiveConnection,
-  localWorkload,
   type PodContext,
 } from './context.ts';
+import { localWorkload } from './local-workload.ts';
 import { type AcceptedRequest, readTunnelRequest } from './tunnel-request.ts';
 
 const NO_ERROR = 0x0;
@@ -78,6 +78,7 @@ export class InboundTunnels implements TunnelOwner {
     const workload = localWorkload(this.#context);
     const request = readTunnelRequest(headers, {
       localAddress: tunnel.local,
+      pod: this.#context.pod,
       workload,
       view: thread.mesh,
       network: thread.settings.network,
@@ -110,11 +111,8 @@ export class InboundTunnels implements TunnelOwner {
   }
 
   #logRefusal(tunnel: Tunnel, reason: string): void {
-    const addresses = {
-      source: formatSocketAddress(tunnel.remote),
-      destination: formatSocketAddress(tunnel.local),
-    };
-    refuseEarly(this.#context.thread, 'inbound', addresses, reason);
+    const ends = { source: tunnel.remote, destination: tunnel.local };
+    refuseEarly(this.#context.thread, 'inbound', ends, reason);
   }
 }
 

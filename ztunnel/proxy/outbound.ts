@@ -33,16 +33,11 @@ import {
   type ConnectionDescription,
   connectFromPod,
   type LiveConnection,
-  localWorkload,
   type PodContext,
 } from './context.ts';
 import { baggageOf } from './inbound.ts';
+import { localWorkload, unknownLocalWorkload, waitForLocalWorkload } from './local-workload.ts';
 import { type Route, route } from './route.ts';
-
-/** How long a connection waits for the configuration of its own pod. */
-const LOCAL_WORKLOAD_WAIT_MS = 5_000;
-const LOCAL_WORKLOAD_POLL_MS = 50;
-const CONNECT_DEADLINE_MS = 10_000;
 
 /** What is known when a connection is accepted. */
 export interface Accepted {
@@ -100,15 +95,9 @@ export class OutboundConnection
   /** Chooses the way and goes it. */
   begin(): void {
     const local = localWorkload(this.#context);
-    const { loop } = this.#context.thread;
     if (local === undefined) {
-      const waitedMs = Date.now() - this.#accepted.startMs;
-      if (waitedMs < LOCAL_WORKLOAD_WAIT_MS) {
-        loop.timers.schedule(this, loop.nowMs + LOCAL_WORKLOAD_POLL_MS);
-        return;
-      }
-      const { namespace, name } = this.#context.pod;
-      this.#refuse(`failed to fetch information about local workload: ${namespace}/${name}`);
+      if (waitForLocalWorkload(this.#context, this, this.#accepted.startMs)) return;
+      this.#refuse(unknownLocalWorkload(this.#context.pod));
       return;
     }
     const { mesh, settings } = this.#context.thread;
@@ -253,11 +242,6 @@ export class OutboundConnection
     const ends = { downstreamFd: this.#fd, upstreamFd: dialed.fd };
     this.#sockets = new SocketRelay(thread.loop, thread.scratch, ends, this);
     this.#sockets.start();
-    thread.loop.timers.schedule(this, thread.loop.nowMs + CONNECT_DEADLINE_MS);
-  }
-
-  onRelayOpen(): void {
-    this.#context.thread.loop.timers.cancel(this);
   }
 
   /** Of either transport: its own sockets and stream are closed already. */
@@ -281,17 +265,10 @@ export class OutboundConnection
     this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
   }
 
-  // --- Timer: waits for the pod's configuration, or for a direct connection
+  // --- Timer: waits for the pod's configuration
 
   onTimer(): void {
-    if (this.#ended) return;
-    if (this.#sockets === undefined) {
-      this.begin();
-      return;
-    }
-    this.#sockets.abort();
-    const error = `connection failed: no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
-    this.#finish({ flag: 'CONNECT', error });
+    if (!this.#ended) this.begin();
   }
 
   // --- Hand-over
@@ -307,7 +284,7 @@ export class OutboundConnection
   thaw(): void {
     if (this.#ended) return;
     if (this.#stream !== undefined) this.#stream.start();
-    else if (this.#sockets !== undefined) this.#resumeSockets(this.#sockets);
+    else if (this.#sockets !== undefined) this.#sockets.start();
     else this.begin();
   }
 
@@ -390,12 +367,6 @@ export class OutboundConnection
     return { kind: 'socket', upstreamFd: upstream.fd, relay: this.#sockets.export() };
   }
 
-  #resumeSockets(sockets: SocketRelay): void {
-    sockets.start();
-    const { loop } = this.#context.thread;
-    if (sockets.upstream.connecting) loop.timers.schedule(this, loop.nowMs + CONNECT_DEADLINE_MS);
-  }
-
   #record(local: Workload, way: Route & { readonly kind: 'hbone' | 'direct' }): AccessRecord {
     const { workload, service, connectTo } = way;
     return {
@@ -422,11 +393,7 @@ export class OutboundConnection
   #refuse(reason: string): void {
     this.#closeAccepted();
     const { source, target } = this.#accepted;
-    const addresses = {
-      source: formatSocketAddress(source),
-      destination: formatSocketAddress(target),
-    };
-    refuseEarly(this.#context.thread, 'outbound', addresses, reason);
+    refuseEarly(this.#context.thread, 'outbound', { source, destination: target }, reason);
     this.#finish();
   }
 

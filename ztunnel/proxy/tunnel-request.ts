@@ -1,7 +1,7 @@
 import { invariant } from '#common/assert.ts';
 import { type IpAddress, isIpv4, parseIp, type SocketAddress } from '#common/net/address.ts';
 import { type Service, serviceKey } from '#dataplane/state/service.ts';
-import type { MeshView } from '#dataplane/state/view.ts';
+import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
 import type { GatewayAddress, Workload } from '#dataplane/state/workload.ts';
 import { type Authority, parseAuthority } from '#hbone/authority.ts';
 import {
@@ -12,6 +12,7 @@ import {
   TRACEPARENT_HEADER,
 } from '#hbone/headers.ts';
 
+import { unknownLocalWorkload } from './local-workload.ts';
 import { isOwnPort, SELF_CALL } from './ports.ts';
 import { isGateway } from './selection.ts';
 import { guessService } from './service-guess.ts';
@@ -54,7 +55,8 @@ export interface RefusedRequest {
 export interface TunnelReceiver {
   /** The local address of the tunnel's connection: the pod's address, and port 15008. */
   readonly localAddress: SocketAddress;
-  /** The pod; undefined when the control plane has not told about it. */
+  readonly pod: LocalPod;
+  /** The pod as the mesh knows it; undefined when the control plane has not told about it. */
   readonly workload: Workload | undefined;
   readonly view: MeshView;
   /** The network that this node is on. */
@@ -65,9 +67,6 @@ export interface TunnelReceiver {
 
 /** As the HTTP/2 codec gives them: names in lower case, pseudo-headers included, in order. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
-
-/** The reason when a pod is not known to the mesh. */
-export const UNKNOWN_LOCAL_WORKLOAD = 'failed to fetch information about local workload';
 
 /**
  * Reads a CONNECT request and decides whether it is for this pod. A request that names another address
@@ -82,7 +81,7 @@ export function readTunnelRequest(headers: HeaderList, receiver: TunnelReceiver)
     return refused(400, `invalid CONNECT address ${shortened(pseudo.authority)}`);
   }
   const { workload } = receiver;
-  if (workload === undefined) return refused(503, UNKNOWN_LOCAL_WORKLOAD);
+  if (workload === undefined) return refused(503, unknownLocalWorkload(receiver.pod));
   const destination = findDestination(authority, receiver, workload);
   if (destination.kind === 'refused') return destination;
 

@@ -1,4 +1,4 @@
-import { formatSocketAddress, parseIp, type SocketAddress } from '#common/net/address.ts';
+import { parseIp, type SocketAddress } from '#common/net/address.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
 import { identityOf } from '#dataplane/state/workload.ts';
 import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
@@ -17,12 +17,16 @@ import { refuseEarly } from '../proxy/accounting.ts';
 import {
   connectFromPod,
   type LiveConnection,
-  localWorkload,
   type PodContext,
   type ThreadContext,
 } from '../proxy/context.ts';
 import { InboundTunnels } from '../proxy/inbound.ts';
 import { acceptPlaintext } from '../proxy/inbound-passthrough.ts';
+import {
+  localWorkload,
+  unknownLocalWorkload,
+  waitForLocalWorkload,
+} from '../proxy/local-workload.ts';
 import { OutboundConnection } from '../proxy/outbound.ts';
 import { HBONE_PORT, OUTBOUND_PORT, PLAINTEXT_PORT } from '../proxy/ports.ts';
 
@@ -50,8 +54,6 @@ const ACCEPTS_PER_EVENT = 64;
 const ACCEPT_PAUSE_MS = 100;
 /** Handshakes in progress at one pod. A peer that floods gets RST; each ends after 10 s anyway. */
 const HANDSHAKES_MAX = 1_000;
-const LOCAL_WORKLOAD_WAIT_MS = 5_000;
-const LOCAL_WORKLOAD_POLL_MS = 50;
 
 /** Everything that serves one pod: listeners inside its namespace, its tunnels, its connections. */
 export class PodProxy {
@@ -216,7 +218,7 @@ class WaitingTunnel implements Timer {
   readonly #proxy: PodProxy;
   readonly #fd: number;
   readonly #ends: Ends;
-  readonly #sinceMs: number;
+  readonly #startMs = Date.now();
   /** Whose certificate it waits for. */
   #identity: string | undefined;
   #over = false;
@@ -225,12 +227,11 @@ class WaitingTunnel implements Timer {
     this.#proxy = proxy;
     this.#fd = fd;
     this.#ends = ends;
-    this.#sinceMs = proxy.context.thread.loop.nowMs;
   }
 
   begin(): void {
     const { context, waiting } = this.#proxy;
-    const { loop, identities } = context.thread;
+    const { identities } = context.thread;
     const local = localWorkload(context);
     const ready = local === undefined ? undefined : identities.ready(identityOf(local));
     if (ready !== undefined) {
@@ -245,12 +246,8 @@ class WaitingTunnel implements Timer {
     if (local !== undefined) {
       this.#identity = identityOf(local);
       identities.whenReady(this.#identity, this);
-    } else if (loop.nowMs - this.#sinceMs < LOCAL_WORKLOAD_WAIT_MS) {
-      loop.timers.schedule(this, loop.nowMs + LOCAL_WORKLOAD_POLL_MS);
-    } else {
-      const { namespace, name } = context.pod;
-      const reason = `failed to fetch information about local workload: ${namespace}/${name}`;
-      this.onIdentityFailed(reason);
+    } else if (!waitForLocalWorkload(context, this, this.#startMs)) {
+      this.onIdentityFailed(unknownLocalWorkload(context.pod));
     }
   }
 
@@ -275,11 +272,8 @@ class WaitingTunnel implements Timer {
   onIdentityFailed(reason: string): void {
     if (this.#over) return;
     const { local, remote } = this.#ends;
-    const addresses = {
-      source: formatSocketAddress(remote),
-      destination: formatSocketAddress(local),
-    };
-    refuseEarly(this.#proxy.context.thread, 'inbound', addresses, reason);
+    const ends = { source: remote, destination: local };
+    refuseEarly(this.#proxy.context.thread, 'inbound', ends, reason);
     this.close();
   }
 

@@ -15,10 +15,11 @@ import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 import { parseIp } from '#common/net/address.ts';
 import { EAGAIN } from '#linux/libc.ts';
 import { acceptTcp, connectTcp, listenTcp, localAddress } from '#linux/socket.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { allocateSlab, type Slab } from '#reactor/memory.ts';
 import { type RelayEnd, type RelayObserver, SocketRelay } from '#reactor/relay.ts';
-import { closeSocket } from '#reactor/socket.ts';
+import { closeSocket, receiveInto } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { openDescriptors } from '#tests/support/descriptors.ts';
 
@@ -34,14 +35,12 @@ class Bench implements EventHandler, RelayObserver {
   readonly fd: number;
   readonly port: number;
   readonly ends: RelayEnd[] = [];
-  opened = 0;
   relay: SocketRelay | undefined;
   /** Makes the relay and leaves it alone. */
   startsAtOnce = true;
   readonly #loop: Loop;
   readonly #scratch: Slab;
   readonly #appPort: number;
-  readonly #connected = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<RelayEnd>();
 
   constructor(loop: Loop, scratch: Slab, appPort: number) {
@@ -66,20 +65,15 @@ class Bench implements EventHandler, RelayObserver {
     if (this.startsAtOnce) this.relay.start();
   }
 
-  onRelayOpen(): void {
-    this.opened++;
-    this.#connected.resolve();
-    this.#loop.returnToNode();
-  }
-
   onRelayEnd(end: RelayEnd): void {
     this.ends.push(end);
     this.#ended.resolve(end);
     this.#loop.returnToNode();
   }
 
-  get connected(): Promise<void> {
-    return this.#connected.promise;
+  /** The relay has noticed that the application has answered. */
+  async connected(): Promise<void> {
+    while (this.relay?.export().connecting !== false) await nextTurn();
   }
 
   get ended(): Promise<RelayEnd> {
@@ -155,7 +149,7 @@ describe('SocketRelay', () => {
       socket.on('error', () => undefined);
       sockets.push(socket);
     }
-    await bench.connected;
+    await bench.connected();
     return { client, app, bench };
   };
 
@@ -177,7 +171,6 @@ describe('SocketRelay', () => {
       other.end('answer');
       expect((await readAll(one)).toString()).to.equal('answer');
       expect(await bench.ended).to.deep.equal({ kind: 'complete' });
-      expect(bench.opened).to.equal(1);
     });
   }
 
@@ -245,7 +238,47 @@ describe('SocketRelay', () => {
       dialing: true,
       reason: 'ECONNREFUSED',
     });
-    expect(bench.opened).to.equal(0);
+  });
+
+  it('gives an application that does not answer 10 s, then resets the client', async () => {
+    // Its time is told by hand.
+    const still = await openThreadLoop();
+    const [client, downstreamFd] = openSocketPair();
+    const [upstreamFd, nobody] = openSocketPair();
+    const ends: RelayEnd[] = [];
+    const relay = new SocketRelay(
+      still,
+      scratch,
+      { downstreamFd, upstreamFd },
+      {
+        onRelayEnd: (end) => ends.push(end),
+      },
+    );
+    const advance = (toMs: number): void =>
+      still.timers.advance(toMs, (_timer, error) => {
+        throw error;
+      });
+    relay.start();
+    // The time in which it was frozen does not count.
+    relay.freeze();
+    advance(still.nowMs + 10_100);
+    expect(ends).to.deep.equal([]);
+    still.nowMs += 10_100;
+    relay.start();
+    advance(still.nowMs + 9_900);
+    expect(ends).to.deep.equal([]);
+    advance(still.nowMs + 10_100);
+    const reason = 'no answer for 10 s';
+    expect(ends).to.deep.equal([{ kind: 'failed', dialing: true, reason }]);
+    expect(receiveInto(client, scratch, 0, 1), 'a closed connection').to.equal(0);
+    for (const fd of [client, nobody]) closeSocket(fd);
+    still.stop();
+  });
+
+  it('has no deadline once the application has answered', async () => {
+    const { bench } = await connect();
+    expect(bench.relay?.export().connecting).to.equal(false);
+    expect(loop.timers.size).to.equal(0);
   });
 
   it('moves before the application has answered', async () => {
@@ -263,7 +296,6 @@ describe('SocketRelay', () => {
     expect(bench.move()).to.equal(false);
     expect((await readAll(client)).toString()).to.equal('hello');
     expect(await bench.ended).to.deep.equal({ kind: 'complete' });
-    expect(bench.opened).to.equal(1);
   });
 
   it('moves in the middle of transfers both ways, with bytes that wait, and loses none', async () => {

@@ -32,6 +32,7 @@ function connect(authority: string, ...more: HeaderList): HeaderList {
 function read(headers: HeaderList, more: Partial<TunnelReceiver> = {}): TunnelRequest {
   return readTunnelRequest(headers, {
     localAddress: { ip: ip('10.0.0.2'), port: 15_008 },
+    pod: { namespace: 'default', name: 'pod', serviceAccount: 'default' },
     workload: pod,
     view,
     network: '',
@@ -154,7 +155,7 @@ describe('readTunnelRequest()', () => {
 
   it('refuses with 503 when the pod is not known, but checks the request first', () => {
     expect(refusal(read(connect('10.0.0.2:80'), { workload: undefined }))).to.equal(
-      '503 failed to fetch information about local workload',
+      '503 failed to fetch information about local workload: default/pod',
     );
     expect(refusal(read(connect('10.0.0.2'), { workload: undefined }))).to.match(/^400 /);
   });
