@@ -1,6 +1,7 @@
 import type { SocketAddress } from '#common/net/address.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
 
+import { peerName } from './peer-name.ts';
 import type { Tunnel, TunnelEnd, TunnelOwner, TunnelState } from './tunnel.ts';
 
 /** A peer, as the pool tells them apart: one tunnel is only ever shared by equal targets. */
@@ -117,13 +118,12 @@ export class TunnelPool implements TunnelOwner {
 
   onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {
     const expected = this.#entryOf.get(tunnel)?.target.expectedIdentities ?? [];
-    const [identity, ...others] = peer.uris;
-    if (identity === undefined) return 'identity error: the peer has no SPIFFE name';
-    if (others.length > 0) return 'identity error: the peer has more than one SPIFFE name';
-    if (!expected.includes(identity)) {
-      return `identity error: the peer is "${identity}", want ${expected.map((name) => `"${name}"`).join(' or ')}`;
+    const read = peerName(peer);
+    if ('refusal' in read) return read.refusal;
+    if (!expected.includes(read.name)) {
+      return `identity error: the peer is "${read.name}", want ${expected.map((name) => `"${name}"`).join(' or ')}`;
     }
-    tunnel.peerIdentity = identity;
+    tunnel.peerIdentity = read.name;
     return undefined;
   }
 

@@ -1,3 +1,4 @@
+import type { RateLimitedLines } from '#common/log/rate-limit.ts';
 import type { IpAddress, SocketAddress } from '#common/net/address.ts';
 import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
 import type { TunnelPool } from '#hbone/pool.ts';
@@ -54,6 +55,8 @@ export interface ThreadContext extends Telemetry {
   readonly settings: ProxySettings;
   /** Tells the operator about a condition of this process. */
   report(problem: string): void;
+  /** The same for what can happen again and again. */
+  readonly repeated: RateLimitedLines;
 }
 
 /** What the connections of one pod share. */

@@ -7,6 +7,7 @@ import { identityOf, type Workload } from '#dataplane/state/workload.ts';
 import type { AccessRecord } from '#dataplane/telemetry/access-log.ts';
 import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
 import { BAGGAGE_HEADER, parseBaggage, writeBaggage } from '#hbone/headers.ts';
+import { peerName } from '#hbone/peer-name.ts';
 import {
   type StreamEnd,
   type StreamObserver,
@@ -51,10 +52,9 @@ export class InboundTunnels implements TunnelOwner {
   }
 
   onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {
-    const [uri, ...others] = peer.uris;
-    if (uri === undefined) return 'identity error: the peer has no SPIFFE name';
-    if (others.length > 0) return 'identity error: the peer has more than one SPIFFE name';
-    const identity = parseIdentity(uri);
+    const read = peerName(peer);
+    if ('refusal' in read) return read.refusal;
+    const identity = parseIdentity(read.name);
     if (identity === undefined) return 'identity error: the peer has no SPIFFE name of a workload';
     const local = localWorkload(this.#context);
     if (local === undefined) return 'identity error: the local workload is not known';

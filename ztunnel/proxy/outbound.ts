@@ -306,12 +306,6 @@ export class OutboundConnection
     };
   }
 
-  /** Every descriptor that goes with {@link export}, but the tunnel's. */
-  descriptors(): readonly number[] {
-    if (this.#sockets === undefined) return [this.#fd];
-    return [this.#fd, this.#sockets.upstream.fd];
-  }
-
   /** Another process has it. */
   release(): void {
     this.#ended = true;

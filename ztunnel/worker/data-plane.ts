@@ -1,5 +1,6 @@
 import { LogLevels } from '#common/log/filter.ts';
 import type { LineSink } from '#common/log/logger.ts';
+import { RateLimitedLines } from '#common/log/rate-limit.ts';
 import { LineCollector } from '#common/log/writer.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import type { AccessEvent, AccessRecord } from '#dataplane/telemetry/access-log.ts';
@@ -79,6 +80,7 @@ export class DataPlane {
       metrics: new TrafficMetrics(),
       access: this.#log,
       report: (problem) => post({ type: 'report', problem }),
+      repeated: new RateLimitedLines((problem) => post({ type: 'report', problem })),
     };
     const policyLog = new PolicyLog(this.#log, settings);
     this.#thread.connections.onVerdict = (facts, verdict) => policyLog.write(facts, verdict);

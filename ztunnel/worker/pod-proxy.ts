@@ -3,11 +3,10 @@ import type { LocalPod } from '#dataplane/state/view.ts';
 import { identityOf } from '#dataplane/state/workload.ts';
 import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
-import { EAGAIN, errnoName } from '#linux/libc.ts';
+import { errnoName } from '#linux/libc.ts';
 import { inNetns } from '#linux/netns.ts';
 import { originalDestination } from '#linux/original-destination.ts';
-import { acceptTcp, listenTcp, localAddress, peerAddress, type TcpTuning } from '#linux/socket.ts';
-import { type EventHandler, READABLE } from '#reactor/loop.ts';
+import { listenTcp, localAddress, peerAddress, type TcpTuning } from '#linux/socket.ts';
 import { own } from '#reactor/owned-descriptors.ts';
 import { closeSocket, setLinger0 } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
@@ -29,6 +28,7 @@ import {
 } from '../proxy/local-workload.ts';
 import { OutboundConnection } from '../proxy/outbound.ts';
 import { HBONE_PORT, OUTBOUND_PORT, PLAINTEXT_PORT } from '../proxy/ports.ts';
+import { Listener } from './listener.ts';
 
 /** What the pods of a process have in common. */
 export interface ListenSettings {
@@ -49,9 +49,6 @@ const listenerNames: readonly ListenerName[] = ['outbound', 'plaintext', 'inboun
 
 /** Longer than a burst of a busy client; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4_096;
-const ACCEPTS_PER_EVENT = 64;
-/** After the process or the system has run out of descriptors or memory. */
-const ACCEPT_PAUSE_MS = 100;
 /** Handshakes in progress at one pod. A peer that floods gets RST; each ends after 10 s anyway. */
 const HANDSHAKES_MAX = 1_000;
 
@@ -62,7 +59,7 @@ export class PodProxy {
   readonly inbound: InboundTunnels;
   /** Accepted on 15008, waiting for the pod's certificate. */
   readonly waiting: Set<WaitingTunnel> = new Set();
-  readonly #listeners: Listener[] = [];
+  readonly #listeners: PodListener[] = [];
 
   constructor(thread: ThreadContext, uid: string, pod: LocalPod, netnsFd: number) {
     this.uid = uid;
@@ -89,27 +86,36 @@ export class PodProxy {
 
   /** Takes listeners that are open already, without accepting yet. */
   adoptListeners(fds: ListenerFds): void {
-    for (const name of listenerNames) this.#listeners.push(new Listener(this, name, fds[name]));
+    const { thread, pod } = this.context;
+    for (const name of listenerNames) {
+      const accepted = (fd: number): void => this.accepted(name, fd);
+      const pauses = (problem: string): void => {
+        const line = `cannot accept connections of pod ${pod.namespace}/${pod.name}: ${problem}`;
+        thread.repeated.write('accept', line, thread.loop.nowMs);
+      };
+      const listener = new Listener(thread.loop, fds[name], accepted, pauses);
+      this.#listeners.push({ name, listener });
+    }
   }
 
   /** Stops accepting; what arrives meanwhile waits in the kernel. */
   pause(): void {
-    for (const listener of this.#listeners) listener.pause();
+    for (const { listener } of this.#listeners) listener.pause();
   }
 
   resume(): void {
-    for (const listener of this.#listeners) listener.resume();
+    for (const { listener } of this.#listeners) listener.resume();
   }
 
   listenerFds(): ListenerFds {
     const fds: Partial<Record<ListenerName, number>> = {};
-    for (const listener of this.#listeners) fds[listener.name] = listener.fd;
+    for (const { name, listener } of this.#listeners) fds[name] = listener.fd;
     return fds as ListenerFds;
   }
 
   /** Closes the listeners; new connections to the pod are refused, or go to another process's listeners. */
   closeListeners(): void {
-    for (const listener of this.#listeners.splice(0)) listener.close();
+    for (const { listener } of this.#listeners.splice(0)) listener.close();
   }
 
   /** Tunnels and handshakes that are not open yet, in both directions. */
@@ -208,6 +214,11 @@ export class PodProxy {
   }
 }
 
+interface PodListener {
+  readonly name: ListenerName;
+  readonly listener: Listener;
+}
+
 interface Ends {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
@@ -284,68 +295,6 @@ class WaitingTunnel implements Timer {
     this.freeze();
     setLinger0(this.#fd);
     closeSocket(this.#fd);
-  }
-}
-
-class Listener implements EventHandler, Timer {
-  readonly fd: number;
-  readonly name: ListenerName;
-  readonly #proxy: PodProxy;
-
-  constructor(proxy: PodProxy, name: ListenerName, fd: number) {
-    this.#proxy = proxy;
-    this.name = name;
-    this.fd = fd;
-  }
-
-  get #loop(): ThreadContext['loop'] {
-    return this.#proxy.context.thread.loop;
-  }
-
-  onEvents(): void {
-    for (let count = 0; count < ACCEPTS_PER_EVENT; count++) {
-      const fd = acceptTcp(this.fd);
-      if (fd === -EAGAIN) return;
-      if (fd < 0) {
-        const name = errnoName(fd);
-        // The peer gave up while it waited; the next one may be fine.
-        if (name === 'ECONNABORTED' || name === 'EINTR' || name === 'EPROTO') continue;
-        this.#rest(name);
-        return;
-      }
-      own(fd);
-      this.#proxy.accepted(this.name, fd);
-    }
-  }
-
-  /** Out of descriptors or memory: the listener stays ready, so looking away is the only way not to spin. */
-  #rest(problem: string): void {
-    const { thread, pod } = this.#proxy.context;
-    thread.loop.remove(this);
-    thread.loop.timers.schedule(this, thread.loop.nowMs + ACCEPT_PAUSE_MS);
-    thread.report(`cannot accept connections of pod ${pod.namespace}/${pod.name}: ${problem}`);
-  }
-
-  onFault(): void {
-    // One connection was the reason; the listener goes on.
-  }
-
-  onTimer(): void {
-    this.resume();
-  }
-
-  pause(): void {
-    this.#loop.timers.cancel(this);
-    this.#loop.remove(this);
-  }
-
-  resume(): void {
-    if (!this.#loop.has(this)) this.#loop.add(this, READABLE);
-  }
-
-  close(): void {
-    this.pause();
-    closeSocket(this.fd);
   }
 }
 
