@@ -2,9 +2,10 @@
 // As root directly, as a plain user inside a user namespace.
 import { spawn } from 'node:child_process';
 
-import { becomeRoot } from './root.ts';
+import { becomeRoot, endWithParent } from './root.ts';
 
 const [program = 'true', ...rest] = process.argv.slice(2);
+endWithParent();
 const standing = await becomeRoot([program, ...rest]);
 
 switch (standing.kind) {

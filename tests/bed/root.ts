@@ -2,6 +2,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 
+/** How often to look whether whoever started us still lives. */
+const PARENT_POLL_MS = 500;
+
 export type Standing =
   /** Root, real or of a user namespace of our own: go on. */
   | { readonly kind: 'root' }
@@ -89,6 +92,16 @@ async function runInside(
     resolve(endedBy === undefined ? (code ?? 1) : 128 + constants.signals[endedBy]),
   );
   return promise;
+}
+
+/** npm does not pass SIGTERM on: who started us being gone is as good as the signal. */
+export function endWithParent(): void {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    // By the signal, so that what handles it (a user namespace's keeper) does.
+    if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM');
+  }, PARENT_POLL_MS);
+  timer.unref();
 }
 
 function environmentInside(): NodeJS.ProcessEnv {

@@ -3,7 +3,7 @@ import { constants as system } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { becomeRoot } from '#tests/bed/root.ts';
+import { becomeRoot, endWithParent } from '#tests/bed/root.ts';
 
 import { openScreen, type Screen, styled } from './screen.ts';
 import { SHOP_PORT, Stage, type StageOptions } from './stage.ts';
@@ -28,8 +28,6 @@ Needs Linux and root or user namespaces; leaves nothing behind.
 
 const steps = [inTheClear, throughTheTunnels, accessLogs, policy, serverKilled, handOver];
 
-/** How often to look whether whoever started the demo still lives. */
-const PARENT_POLL_MS = 500;
 const EXIT_USAGE = 2;
 
 const screen = openScreen(process.stdout, process.env);
@@ -90,16 +88,6 @@ function isProgram(name: string): boolean {
 function endBy(signal: NodeJS.Signals): never {
   // oxlint-disable-next-line unicorn/no-process-exit -- this is the end of a program
   process.exit(128 + system.signals[signal]);
-}
-
-/** npm does not pass SIGTERM on: who started us being gone is as good as the signal. */
-function endWithParent(): void {
-  const parent = process.ppid;
-  const timer = setInterval(() => {
-    // By the signal, so that what handles it (a user namespace's keeper) does.
-    if (process.ppid !== parent) process.kill(process.pid, 'SIGTERM');
-  }, PARENT_POLL_MS);
-  timer.unref();
 }
 
 async function main({ keep, tunnel }: Options): Promise<number> {
