@@ -447,12 +447,19 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     if (this.#http2.streamCount === 0) this.#host.loop.atTurnEnd(this);
   }
 
-  onFault(code: number, reason: string): void {
+  onConnectionError(code: number, reason: string): void {
     this.#fault = `HTTP/2 error ${code}: ${reason}`;
     this.#flush();
     const end: TunnelEnd = { failed: true, reason: this.#fault, stage: 'http2' };
     this.#tls.end();
     this.#gone(end);
+  }
+
+  // --- Timer and TurnEnd: what they throw
+
+  onFault(error: unknown): void {
+    const reason = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+    this.close({ failed: true, reason, stage: 'open' });
   }
 
   // --- Timer: signs of life

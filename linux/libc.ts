@@ -1,3 +1,5 @@
+import { getSystemErrorMap } from 'node:util';
+
 import koffi from 'koffi';
 
 /**
@@ -143,10 +145,20 @@ export function errnoName(number: number): string {
   return namesByNumber.get(Math.abs(number)) ?? `errno ${Math.abs(number)}`;
 }
 
+const texts: ReadonlyMap<number, readonly [name: string, text: string]> = getSystemErrorMap();
+
+/** For people: `connection refused (ECONNREFUSED)` for 111 or -111. */
+export function errnoText(number: number): string {
+  const [, text] = texts.get(-Math.abs(number)) ?? [];
+  const name = errnoName(number);
+  return text === undefined ? name : `${text} (${name})`;
+}
+
 // Linux, the same on x86-64 and arm64.
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EINVAL = 22;
@@ -155,6 +167,7 @@ export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETUNREACH = 101;
 export const ECONNRESET = 104;
+export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EINPROGRESS = 115;
 

@@ -39,6 +39,8 @@ export interface EventHandler {
 /** Work that is done once at the end of a turn, however often it was asked for. */
 export interface TurnEnd {
   onTurnEnd(): void;
+  /** `onTurnEnd` threw; as with {@link EventHandler.onFault}. */
+  onFault?(error: unknown): void;
 }
 
 const EPOLL_CTL_ADD = 1;
@@ -226,7 +228,7 @@ export class Loop {
       for (let index = 0; index < count && this.#isRunning(); index++) {
         if (!this.#dispatch(index * EVENT_SIZE)) nodeIsDue = true;
       }
-      if (this.#isRunning()) this.timers.advance(this.nowMs, this.#timerFault);
+      if (this.#isRunning()) this.timers.advance(this.nowMs, this.#taskFault);
       if (this.#isRunning()) this.#endTurn();
       if (nodeIsDue || this.#returnToNode || count < 0) {
         this.#returnToNode = false;
@@ -268,7 +270,7 @@ export class Loop {
         try {
           task.onTurnEnd();
         } catch (error) {
-          this.#fault(error);
+          this.#taskFault(task, error);
         }
       }
       tasks.clear();
@@ -285,8 +287,13 @@ export class Loop {
     }
   }
 
-  readonly #timerFault = (_timer: Timer, error: unknown): void => {
+  readonly #taskFault = (task: Timer | TurnEnd, error: unknown): void => {
     this.#fault(error);
+    try {
+      task.onFault?.(error);
+    } catch (second) {
+      this.#fault(second);
+    }
   };
 
   #fault(error: unknown): void {

@@ -164,8 +164,8 @@ export class SocketRelay implements Timer {
     this.#observer.onRelayEnd({ kind: 'failed', dialing: side.connecting, reason: name });
   }
 
-  /** A fault of ours, not of a peer. */
-  failInternally(error: unknown): void {
+  /** A fault of ours, not of a peer: of the timer, or of one of the sides. */
+  onFault(error: unknown): void {
     if (this.#ended) return;
     this.abort();
     const reason = error instanceof Error ? error.message : 'internal error';
@@ -235,7 +235,7 @@ export class RelaySide implements EventHandler {
   }
 
   onFault(error: unknown): void {
-    this.#relay.failInternally(error);
+    this.#relay.onFault(error);
   }
 
   #onConnected(): void {

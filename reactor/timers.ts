@@ -1,6 +1,8 @@
 /** Something that wants to be called at a time. The object is the timer: no closure, no handle. */
 export interface Timer {
   onTimer(nowMs: number): void;
+  /** `onTimer` threw: close what is yours and nothing else. */
+  onFault?(error: unknown): void;
 }
 
 /** Precision: what a timer may be late. Everything timed here is at least ten times as long. */

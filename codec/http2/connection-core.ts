@@ -163,7 +163,7 @@ export class ConnectionCore {
     if (this.faulted) return;
     this.faulted = true;
     this.writer.goaway(this.lastProcessed, code, reason);
-    this.events.onFault(code, reason);
+    this.events.onConnectionError(code, reason);
   }
 
   /** A fault because of the frame that begins here: its payload is of no interest. */

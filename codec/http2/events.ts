@@ -2,7 +2,7 @@ import type { Header } from './field.ts';
 import type { Http2Stream } from './stream-state.ts';
 
 /**
- * What a connection tells its user. Called synchronously from `receive()`; only `onFault` also comes from
+ * What a connection tells its user. Called synchronously from `receive()`; only `onConnectionError` also comes from
  * sending methods, when not even a control frame finds room. A handler may send, consume and reset, on any
  * stream; it must not call `receive()` or `export()` of the same connection, and must not throw: what was being read is
  * lost then, and the connection with it.
@@ -37,5 +37,5 @@ export interface Http2Events {
    */
   onGoaway(lastStreamId: number, code: number, debug: string): void;
   /** A connection error, ours to report: GOAWAY lies in the output. Flush it and close; nothing works any more. */
-  onFault(code: number, reason: string): void;
+  onConnectionError(code: number, reason: string): void;
 }

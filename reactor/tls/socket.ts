@@ -1,5 +1,5 @@
 import { invariant, unreachable } from '#common/assert.ts';
-import { EAGAIN, errnoName } from '#linux/libc.ts';
+import { EAGAIN, EIO, ETIMEDOUT, errnoName, errnoText } from '#linux/libc.ts';
 
 import {
   type EventHandler,
@@ -272,6 +272,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     if (this.#peerClosed) this.#finish({ kind: 'closed' });
     else if (this.#state === 'closing')
       this.#fail('TLS_TIMEOUT', 'The peer has not closed in time');
+    else if (this.#state === 'connecting') this.#failErrno(ETIMEDOUT);
     else this.#fail('TLS_TIMEOUT', 'The handshake has not ended in time');
   }
 
@@ -311,7 +312,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
   #connected(): void {
     const error = socketError(this.fd);
     if (error !== 0) {
-      this.#failErrno('connect', error);
+      this.#failErrno(error);
       return;
     }
     this.#state = 'handshaking';
@@ -324,7 +325,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     if (received === -EAGAIN && (events & FAILED) === 0) return;
     if (received <= 0) {
       const error = received === -EAGAIN ? socketError(this.fd) : received;
-      if (error < 0) this.#failErrno('recv', error);
+      if (error < 0) this.#failErrno(error);
       else this.#fail('TLS_HANDSHAKE_CUT', 'The peer has closed during the handshake');
       return;
     }
@@ -357,7 +358,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     }
     switch (step.kind) {
       case 'continue':
-        if (this.#outbox.failure !== 0) this.#failErrno('send', this.#outbox.failure);
+        if (this.#outbox.failure !== 0) this.#failErrno(this.#outbox.failure);
         else this.#updateInterest();
         return;
       case 'done':
@@ -442,14 +443,14 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     const received = receiveInto(this.fd, ciphertextIn, kept, ciphertextIn.size - kept);
     if (received > 0) this.#open(kept + received);
     else if (received === 0) this.#streamEnded();
-    else if (received !== -EAGAIN) this.#failErrno('recv', received);
-    else if ((events & FAILED) !== 0) this.#failErrno('recv', socketError(this.fd));
+    else if (received !== -EAGAIN) this.#failErrno(received);
+    else if ((events & FAILED) !== 0) this.#failErrno(socketError(this.fd));
   }
 
   /** An error or a hang-up while nothing is read: it would be reported without end. */
   #notReading(events: number): void {
     if ((events & FAILED) !== 0) {
-      this.#failErrno('recv', socketError(this.fd));
+      this.#failErrno(socketError(this.fd));
     } else if ((events & HUNG_UP) !== 0) {
       this.#parked = true;
       this.#loop.remove(this);
@@ -557,7 +558,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
       if (received > 0) this.#open(kept + received);
     }
     if (this.#peerClosed) this.#finish({ kind: 'closed' });
-    else if (!this.#isClosed()) this.#failErrno('send', this.#outbox.failure);
+    else if (!this.#isClosed()) this.#failErrno(this.#outbox.failure);
   }
 
   /** Ends a connection whose peer has been sent an alert: it should arrive before a reset. */
@@ -570,9 +571,9 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     this.#fail(code, message);
   }
 
-  #failErrno(call: string, errno: number): void {
-    const name = errno === 0 ? 'EIO' : errnoName(errno);
-    this.#fail(name, `${call} on a TLS connection: ${name}`);
+  #failErrno(errno: number): void {
+    const number = errno === 0 ? EIO : errno;
+    this.#fail(errnoName(number), errnoText(number));
   }
 
   #fail(code: string, message: string): void {

@@ -493,6 +493,33 @@ describe('a tunnel between two relays', () => {
       expect(tunnel.streamCount).to.equal(0);
     });
   });
+
+  for (const task of ['onTimer', 'onTurnEnd'] as const) {
+    it(`is closed, with what goes through it, when its ${task}() throws`, async () => {
+      const both = pair(() => portOf(echo));
+      const socket = both.connect();
+      socket.on('error', () => undefined);
+      socket.write('x');
+      await once(socket, 'data');
+      const [tunnel] = both.serverTunnels;
+      const reported: unknown[] = [];
+      const rethrow = loop.onFault;
+      loop.onFault = (error) => reported.push(error);
+      tunnel![task] = () => {
+        throw new Error('a bug');
+      };
+      if (task === 'onTimer') loop.timers.schedule(tunnel!, 0);
+      else loop.atTurnEnd(tunnel!);
+      await new Promise((resolve) => socket.once('close', resolve));
+      loop.onFault = rethrow;
+      expect(reported.map(String)).to.deep.equal(['Error: a bug']);
+      expect(both.tunnelEnds).to.deep.include({
+        failed: true,
+        reason: 'internal error: a bug',
+        stage: 'open',
+      });
+    });
+  }
 });
 
 /** Freezes all relays and tunnels, and replaces each by one made from its exported state. */

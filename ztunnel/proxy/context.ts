@@ -3,7 +3,7 @@ import type { IpAddress, SocketAddress } from '#common/net/address.ts';
 import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
 import type { TunnelPool } from '#hbone/pool.ts';
 import type { TunnelHost } from '#hbone/tunnel.ts';
-import { errnoName } from '#linux/libc.ts';
+import { errnoText } from '#linux/libc.ts';
 import { inNetns } from '#linux/netns.ts';
 import { connectTcp, type KeepAlive } from '#linux/socket.ts';
 import type { Loop } from '#reactor/loop.ts';
@@ -34,6 +34,8 @@ export interface ProxySettings {
 export interface IdentityWaiter {
   onIdentityReady(context: TlsContext): void;
   onIdentityFailed(reason: string): void;
+  /** One of these threw: close what is yours and nothing else. */
+  onFault(error: unknown): void;
 }
 
 /** Gives the certificate of an identity, now or later; see `Identities`. */
@@ -102,10 +104,15 @@ export function connectFromPod(
   const options = { to, from, mark, keepAlive, userTimeoutMs };
   try {
     const dialed = inNetns(context.netnsFd, () => connectTcp(options));
-    if (!('fd' in dialed)) return { reason: errnoName(dialed.errno) };
+    if (!('fd' in dialed)) return { reason: errnoText(dialed.errno) };
     own(dialed.fd);
     return dialed;
   } catch (error) {
     return { reason: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** How a connection that one of our own faults has ended reads in the log. */
+export function internalError(error: unknown): string {
+  return `internal error: ${error instanceof Error ? error.message : String(error)}`;
 }

@@ -32,6 +32,7 @@ import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import {
   type ConnectionDescription,
   connectFromPod,
+  internalError,
   type LiveConnection,
   type PodContext,
 } from './context.ts';
@@ -271,6 +272,10 @@ export class OutboundConnection
     if (!this.#ended) this.begin();
   }
 
+  onFault(error: unknown): void {
+    this.cut(internalError(error));
+  }
+
   // --- Hand-over
 
   freeze(): void {
@@ -439,14 +444,17 @@ function tunnelFailure(
   end: TunnelEnd,
   address: SocketAddress | undefined,
 ): { readonly flag: ResponseFlag; readonly error: string } {
-  const where = address === undefined ? '' : ` (${formatSocketAddress(address)})`;
+  const peer = address === undefined ? 'the peer' : formatSocketAddress(address);
   switch (end.stage) {
     case 'connect':
       if (end.reason.includes('ETIMEDOUT') || end.reason.includes('deadline')) {
-        const error = `connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: ${end.reason}${where}`;
+        const error = `connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: cannot connect to ${peer}: ${end.reason}`;
         return { flag: 'NETWORK_POLICY', error };
       }
-      return { flag: 'CONNECT', error: `connection failed: ${end.reason}${where}` };
+      return {
+        flag: 'CONNECT',
+        error: `connection failed: cannot connect to ${peer}: ${end.reason}`,
+      };
     case 'tls':
       return {
         flag: end.reason.startsWith('identity error') ? 'IDENTITY_ERROR' : 'TLS_FAILURE',
@@ -455,6 +463,9 @@ function tunnelFailure(
     case 'http2':
       return { flag: 'H2_HANDSHAKE_FAILURE', error: `h2 failed: ${end.reason}` };
     case 'open':
-      return { flag: 'CONNECT', error: `connection failed: tunnel lost: ${end.reason}${where}` };
+      return {
+        flag: 'CONNECT',
+        error: `connection failed: the tunnel to ${peer} broke: ${end.reason}`,
+      };
   }
 }

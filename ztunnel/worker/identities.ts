@@ -56,6 +56,10 @@ class Waiting implements Timer {
     const why = `the certificate authority has not answered for ${IDENTITY_WAIT_MS / 1_000} s`;
     this.waiter.onIdentityFailed(noCertificate(this.#identity, why));
   }
+
+  onFault(error: unknown): void {
+    this.waiter.onFault(error);
+  }
 }
 
 /** A worker's certificates, as TLS contexts. New ones serve new tunnels; open tunnels keep theirs. */
@@ -160,17 +164,29 @@ export class Identities implements IdentitySource {
   }
 
   #fail(waiters: ReadonlyMap<IdentityWaiter, Waiting>, reason: string): void {
-    for (const waiting of waiters.values()) {
-      this.#loop.timers.cancel(waiting);
-      waiting.waiter.onIdentityFailed(reason);
-    }
+    this.#tellAll(waiters, (waiter) => waiter.onIdentityFailed(reason));
   }
 
   #wake(waiters: ReadonlyMap<IdentityWaiter, Waiting>, context: TlsContext): void {
+    this.#tellAll(waiters, (waiter) => waiter.onIdentityReady(context));
+  }
+
+  /** One that throws is closed, and the others are told all the same; then the first error is thrown. */
+  #tellAll(
+    waiters: ReadonlyMap<IdentityWaiter, Waiting>,
+    tell: (waiter: IdentityWaiter) => void,
+  ): void {
+    const errors: unknown[] = [];
     for (const waiting of waiters.values()) {
       this.#loop.timers.cancel(waiting);
-      waiting.waiter.onIdentityReady(context);
+      try {
+        tell(waiting.waiter);
+      } catch (error) {
+        errors.push(error);
+        waiting.waiter.onFault(error);
+      }
     }
+    if (errors.length > 0) throw errors[0];
   }
 }
 

@@ -163,7 +163,7 @@ export class PodProxy {
     const target = originalDestination(fd) ?? local;
     const accepted = { source: remote, target, startMs: Date.now() };
     if (name === 'plaintext') acceptPlaintext(this.context, fd, accepted);
-    else new OutboundConnection(this.context, fd, accepted).begin();
+    else this.#begin(new OutboundConnection(this.context, fd, accepted));
   }
 
   /** The certificate is there: the handshake can start. */
@@ -175,6 +175,16 @@ export class PodProxy {
     }
     const { tunnels } = this.context.thread;
     this.inbound.begun(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
+  }
+
+  #begin(connection: OutboundConnection): void {
+    try {
+      connection.begin();
+    } catch (error) {
+      // It has no descriptor in the loop yet: nobody else would close it.
+      connection.onFault(error);
+      throw error;
+    }
   }
 
   #tryOpen(port: number, settings: ListenSettings): number | string {
@@ -285,6 +295,10 @@ class WaitingTunnel implements Timer {
     const { local, remote } = this.#ends;
     const ends = { source: remote, destination: local };
     refuseEarly(this.#proxy.context.thread, 'inbound', ends, reason);
+    this.close();
+  }
+
+  onFault(): void {
     this.close();
   }
 

@@ -159,7 +159,7 @@ export class SocketPeer implements Http2Events, Http2Output {
     this.goaways.push(code);
   }
 
-  onFault(code: number, reason: string): void {
+  onConnectionError(code: number, reason: string): void {
     this.fault = `${code}: ${reason}`;
   }
 

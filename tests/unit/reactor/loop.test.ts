@@ -281,11 +281,22 @@ describe('Loop', () => {
       expect(takenMs).to.be.within(50, 500);
     });
 
-    it('that throw are counted, and the loop goes on', async () => {
+    it('that throw are counted and told, once per throw, and the others are called', async () => {
+      const told: string[] = [];
+      const { promise: called, resolve } = Promise.withResolvers<void>();
+      const onTimer = (): void => {
+        resolve();
+        loop.returnToNode();
+      };
+      const onFault = (error: unknown): void => void told.push(String(error));
       loop.start();
+      loop.timers.schedule({ onTimer: bad, onFault }, performance.now());
+      loop.timers.schedule({ onTimer: bad, onFault: bad }, performance.now());
       loop.timers.schedule({ onTimer: bad }, performance.now());
-      await delay(60);
-      expect(loop.faults).to.equal(1);
+      loop.timers.schedule({ onTimer }, performance.now() + 20);
+      await called;
+      expect(told).to.deep.equal(['Error: a bug']);
+      expect(loop.faults).to.equal(4);
     });
   });
 
@@ -349,6 +360,22 @@ describe('Loop', () => {
       loop.start();
       await delay(20);
       expect([done, loop.faults]).to.deep.equal([1, 1]);
+    });
+
+    it('tells a task that throws, which may ask for the end of the next turn', async () => {
+      const told: string[] = [];
+      const task = {
+        onTurnEnd: bad,
+        onFault: (error: unknown) => {
+          told.push(String(error));
+          if (told.length < 2) loop.atTurnEnd(task);
+        },
+      };
+      loop.atTurnEnd(task);
+      loop.start();
+      while (told.length < 2) await delay(5);
+      expect(told).to.deep.equal(['Error: a bug', 'Error: a bug']);
+      expect(loop.faults).to.equal(2);
     });
   });
 

@@ -79,7 +79,7 @@ export class Recorder implements Http2Events {
     this.events.push(['goaway', lastStreamId, code, debug]);
   }
 
-  onFault(code: number, reason: string): void {
+  onConnectionError(code: number, reason: string): void {
     this.events.push(['fault', code, reason]);
   }
 

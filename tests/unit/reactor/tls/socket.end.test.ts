@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { after, describe, it } from 'mocha';
 
+import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
+import { listenTcp, localAddress } from '#linux/socket.ts';
 import { openSocketPair } from '#linux/socket-pair.ts';
 import { allocateSlab } from '#reactor/memory.ts';
 import { closeSocket, sendFrom, setLinger0 } from '#reactor/socket.ts';
@@ -47,8 +49,26 @@ describe('The end of a TlsSocket', () => {
     const fd = connectTo(listener.port);
     client.socket = TlsSocket.connect(loop, buffers, context, fd, client, 10_000);
     expect(client.socket.state).to.equal('connecting');
-    expect(await client.untilEnd()).to.include({ kind: 'error', code: 'ECONNREFUSED' });
+    expect(await client.untilEnd()).to.deep.equal({
+      kind: 'error',
+      code: 'ECONNREFUSED',
+      message: 'connection refused (ECONNREFUSED)',
+    });
     expect(client.socket.state).to.equal('closed');
+  });
+
+  it('is a connect timeout, not one of the handshake, when the peer answers nothing', async () => {
+    const { loop, buffers } = bench;
+    const address = parseSocketAddress('127.0.0.1:0') as SocketAddress;
+    const full = listenTcp({ address, transparent: false, reusePort: false, backlog: 0 });
+    if (!('fd' in full)) throw new Error(full.call);
+    const port = localAddress(full.fd)?.port ?? 0;
+    // The kernel drops the SYN of whoever comes when the queue is full.
+    const waiting = [connectTo(port), connectTo(port)];
+    const client = new Recorder(bench);
+    client.socket = TlsSocket.connect(loop, buffers, context, connectTo(port), client, 60);
+    expect(await client.untilEnd()).to.include({ kind: 'error', code: 'ETIMEDOUT' });
+    for (const fd of [full.fd, ...waiting]) closeSocket(fd);
   });
 
   it('is a timeout when the handshake does not end by its deadline', async () => {

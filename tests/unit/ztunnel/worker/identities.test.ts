@@ -20,6 +20,20 @@ class Waiter {
   onIdentityFailed(reason: string): void {
     this.told.push(reason);
   }
+
+  onFault(error: unknown): void {
+    this.told.push(String(error));
+  }
+}
+
+class BadWaiter extends Waiter {
+  override onIdentityReady(): void {
+    throw new Error('a bug');
+  }
+
+  override onIdentityFailed(): void {
+    throw new Error('a bug');
+  }
 }
 
 describe('Identities', () => {
@@ -42,8 +56,9 @@ describe('Identities', () => {
 
   function pass(ms: number): void {
     loop.nowMs += ms;
-    loop.timers.advance(loop.nowMs, (_timer, error) => {
-      throw error;
+    loop.timers.advance(loop.nowMs, (timer, error) => {
+      if (timer.onFault === undefined) throw error;
+      timer.onFault(error);
     });
   }
 
@@ -133,5 +148,23 @@ describe('Identities', () => {
     expect(identities.update(APP, { kind: 'available', material: bad })).to.be.a('string');
     expect(waiter.told[0]).to.match(new RegExp(`^identity error: no certificate for "${APP}": .+`));
     expect(identities.ready(APP)).to.equal(undefined);
+  });
+
+  it('closes a waiter that throws, and tells the others all the same', () => {
+    const badWaiter = new BadWaiter();
+    identities.whenReady(APP, badWaiter);
+    identities.whenReady(APP, waiter);
+    expect(() => identities.update(APP, { kind: 'available', material })).to.throw('a bug');
+    expect(badWaiter.told).to.deep.equal(['Error: a bug']);
+    expect(waiter.told).to.deep.equal([identities.ready(APP)]);
+  });
+
+  it('closes a waiter that throws when its time is up', () => {
+    const badWaiter = new BadWaiter();
+    identities.whenReady(APP, badWaiter);
+    identities.whenReady(APP, waiter);
+    pass(WAIT_MS + 100);
+    expect(badWaiter.told).to.deep.equal(['Error: a bug']);
+    expect(waiter.told).to.have.lengthOf(1);
   });
 });
