@@ -30,6 +30,8 @@ interface Entry {
   readonly tunnels: Set<Tunnel>;
   dialing: Tunnel | undefined;
   waiters: TunnelWaiter[];
+  /** Streams that the peer takes on one tunnel, as it said last: good for a tunnel on which it has not said so yet. */
+  streamsMax: number;
 }
 
 /**
@@ -49,7 +51,7 @@ export class TunnelPool implements TunnelOwner {
   acquire(target: TunnelTarget, waiter: TunnelWaiter): void {
     const entry = this.#entry(target);
     for (const tunnel of entry.tunnels) {
-      if (!tunnel.hasRoom) continue;
+      if (!hasRoom(entry, tunnel)) continue;
       waiter.onTunnelReady(tunnel);
       return;
     }
@@ -142,7 +144,9 @@ export class TunnelPool implements TunnelOwner {
 
   onTunnelRoom(tunnel: Tunnel): void {
     const entry = this.#entryOf.get(tunnel);
-    if (entry !== undefined && entry.waiters.length > 0) this.#serveWaiters(entry);
+    if (entry === undefined) return;
+    entry.streamsMax = tunnel.peerStreamsMax ?? entry.streamsMax;
+    if (entry.waiters.length > 0) this.#serveWaiters(entry);
   }
 
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
@@ -164,7 +168,14 @@ export class TunnelPool implements TunnelOwner {
     const key = keyOf(target);
     let entry = this.#entries.get(key);
     if (entry === undefined) {
-      entry = { key, target, tunnels: new Set(), dialing: undefined, waiters: [] };
+      entry = {
+        key,
+        target,
+        tunnels: new Set(),
+        dialing: undefined,
+        waiters: [],
+        streamsMax: Infinity,
+      };
       this.#entries.set(key, entry);
     }
     return entry;
@@ -172,7 +183,7 @@ export class TunnelPool implements TunnelOwner {
 
   #serveWaiters(entry: Entry): void {
     for (const tunnel of entry.tunnels) {
-      while (entry.waiters.length > 0 && tunnel.hasRoom) {
+      while (entry.waiters.length > 0 && hasRoom(entry, tunnel)) {
         entry.waiters.shift()?.onTunnelReady(tunnel);
       }
     }
@@ -201,6 +212,12 @@ export class TunnelPool implements TunnelOwner {
     if (entry.tunnels.size > 0 || entry.dialing !== undefined || entry.waiters.length > 0) return;
     if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
   }
+}
+
+/** Every new tunnel takes at least one stream, so that each dial gets somebody on. */
+function hasRoom(entry: Entry, tunnel: Tunnel): boolean {
+  if (!tunnel.hasRoom) return false;
+  return tunnel.peerStreamsMax !== undefined || tunnel.streamCount < Math.max(1, entry.streamsMax);
 }
 
 function keyOf(target: TunnelTarget): string {

@@ -29,6 +29,7 @@ import type { StreamUser, Tunnel, TunnelEnd } from './tunnel.ts';
 
 // RFC 9113 section 7; CONNECT_ERROR says that the TCP connection behind the stream was reset (8.5).
 const NO_ERROR = 0x0;
+const REFUSED_STREAM = 0x7;
 const CANCEL = 0x8;
 const CONNECT_ERROR = 0xa;
 
@@ -58,6 +59,12 @@ export interface StreamObserver {
   onResponse(headers: readonly Header[]): string | undefined;
   /** Server: the application's socket is connected; answer 2xx now. */
   onConnected(): void;
+  /**
+   * Client: the peer has not looked at the request, so that it may be made again elsewhere (RFC 9113 section 8.7).
+   * True: the observer takes the descriptor back, of which nothing was read, and this relay is over without
+   * `onRelayEnd`. Otherwise, or without this method, the request has failed.
+   */
+  onRequestRefused?(): boolean;
   /** Once. The socket is closed and the stream reset or ended already, except a server's stream that was not answered. */
   onRelayEnd(end: StreamEnd): void;
 }
@@ -272,6 +279,10 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
 
   onStreamReset(code: number, byPeer: boolean): void {
     if (this.phase === 'ended') return;
+    if (byPeer && code === REFUSED_STREAM && this.phase === 'requested') {
+      this.#requestRefused();
+      return;
+    }
     // The peer has all that we sent and has said that it will send no more: an orderly end.
     const orderly = byPeer && code === NO_ERROR && this.#peerEnded && this.#pending.length === 0;
     this.#close(!orderly);
@@ -304,6 +315,16 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   }
 
   // ---
+
+  /** Until the response nothing is read from the application: it has lost nothing. */
+  #requestRefused(): void {
+    this.#detach();
+    if (this.#observer.onRequestRefused?.() === true) return;
+    setLinger0(this.fd);
+    closeSocket(this.fd);
+    const reason = 'the peer takes no more streams (HTTP/2 REFUSED_STREAM)';
+    this.#observer.onRelayEnd({ kind: 'failed', stage: 'response', reason });
+  }
 
   #onConnected(): void {
     const error = socketError(this.fd);
@@ -401,11 +422,15 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     this.#observer.onRelayEnd(end);
   }
 
-  #close(reset: boolean): void {
+  #detach(): void {
     this.phase = 'ended';
     this.#loop.remove(this);
     this.#loop.timers.cancel(this);
     this.#pending.clear();
+  }
+
+  #close(reset: boolean): void {
+    this.#detach();
     if (reset) setLinger0(this.fd);
     closeSocket(this.fd);
   }

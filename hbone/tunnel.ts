@@ -97,8 +97,9 @@ const noBytes = Buffer.alloc(0);
 /** Any value does: one ping is in flight at a time. */
 const PING_PAYLOAD = 0;
 const DRAIN_PAYLOAD = 1;
-/** RFC 9113 section 7. */
+// RFC 9113 section 7.
 const INTERNAL_ERROR = 0x2;
+const REFUSED_STREAM = 0x7;
 
 /**
  * One HBONE connection: a TLS socket and an HTTP/2 codec joined. What its streams send in a turn is put
@@ -131,6 +132,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   #ended = false;
   /** Asked once per turn, however many frames are written in it. */
   #turnEndAsked = false;
+  /** The peer has refused a stream beyond so many. */
+  #streamsMax = Number.POSITIVE_INFINITY;
   #draining = false;
   #drainConfirmed = false;
   #fault: string | undefined;
@@ -232,6 +235,11 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     return this.#http2.streamCount;
   }
 
+  /** Streams that the peer takes at once; undefined until it has said so. */
+  get peerStreamsMax(): number | undefined {
+    return this.#http2.peerSettingsSeen ? this.#http2.peerMaxConcurrentStreams : undefined;
+  }
+
   /** May one more stream be put on it? */
   get hasRoom(): boolean {
     return (
@@ -240,6 +248,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
       // A peer that reads nothing gets no more streams: there would be no room left for their requests.
       (!this.#tls.blocked || this.end < STAGED_BYTES_MAX) &&
       this.#http2.streamCount < this.#host.options.streamsPerTunnelMax &&
+      this.#http2.streamCount < this.#streamsMax &&
       this.#http2.canOpenStream()
     );
   }
@@ -415,11 +424,15 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   }
 
   onReset(stream: Http2Stream, code: number, byPeer: boolean): void {
+    // First of all: whoever is refused here asks for another tunnel at once.
+    if (byPeer && code === REFUSED_STREAM) this.#streamsMax = this.#http2.streamCount;
     const user = stream.owner as StreamUser | undefined;
     if (user !== undefined) {
       this.#waiting.delete(user);
       user.onStreamReset(code, byPeer);
     }
+    // A tunnel on which no stream can be opened is of no use.
+    if (this.#streamsMax === 0) this.drain();
     this.#streamGone();
   }
 

@@ -40,6 +40,10 @@ import { baggageOf } from './inbound.ts';
 import { localWorkload, unknownLocalWorkload, waitForLocalWorkload } from './local-workload.ts';
 import { type Route, route } from './route.ts';
 
+/** How often, and for how long, a request that its peers refuse to look at is made again. */
+const REFUSED_RETRIES_MAX = 2;
+const REFUSED_RETRY_DEADLINE_MS = 10_000;
+
 /** What is known when a connection is accepted. */
 export interface Accepted {
   readonly source: SocketAddress;
@@ -82,6 +86,8 @@ export class OutboundConnection
   #sockets: SocketRelay | undefined;
   /** Before a hand-over, after which it chose its way anew. */
   #countedAsOpened = false;
+  #refusals = 0;
+  #firstRequestMs: number | undefined;
   #ended = false;
 
   /** Takes over `fd`. */
@@ -199,6 +205,7 @@ export class OutboundConnection
       if (this.#target !== undefined) this.#context.pool.acquire(this.#target, this);
       return;
     }
+    this.#firstRequestMs ??= loop.nowMs;
     const ends = { fd: this.#fd, phase: 'requested' } as const;
     this.#stream = new StreamRelay(loop, tunnel, stream, ends, this);
     this.#stream.start();
@@ -220,6 +227,19 @@ export class OutboundConnection
 
   onConnected(): void {
     // Only a server's stream has a socket of its own to connect.
+  }
+
+  /** Goes to another tunnel, or waits for a place. */
+  onRequestRefused(): boolean {
+    const { loop } = this.#context.thread;
+    const elapsedMs = loop.nowMs - (this.#firstRequestMs ?? loop.nowMs);
+    const again =
+      this.#refusals < REFUSED_RETRIES_MAX && elapsedMs < REFUSED_RETRY_DEADLINE_MS && !this.#ended;
+    if (!again || this.#target === undefined) return false;
+    this.#refusals++;
+    this.#stream = undefined;
+    this.#context.pool.acquire(this.#target, this);
+    return true;
   }
 
   // --- The direct way
