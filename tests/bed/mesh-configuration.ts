@@ -12,6 +12,8 @@ export interface MeshOptions {
   readonly selected?: Readonly<Record<string, readonly string[]>>;
   /** Pods that are reached in plain text. Default: none, all have tunnels. */
   readonly outside?: readonly string[];
+  /** Pods that the configuration does not have (yet). Default: none. */
+  readonly unknown?: readonly string[];
 }
 
 export const TRUST_DOMAIN = 'cluster.local';
@@ -27,7 +29,8 @@ export function identityOf(pod: Pod): string {
  * returns its path. Writing it again changes it for tunnels that watch the file.
  */
 export function writeMeshConfiguration(world: World, options: MeshOptions = {}): string {
-  const workloads = world.pods.map((pod) => workloadOf(world, pod, options));
+  const known = world.pods.filter(({ name }) => options.unknown?.includes(name) !== true);
+  const workloads = known.map((pod) => workloadOf(world, pod, options));
   const path = join(world.directory, 'mesh.yaml');
   // JSON is YAML; policies come as text because their matches are YAML tags.
   writeFileSync(

@@ -89,6 +89,7 @@ export class OutboundPod implements Disposable {
       netnsFd: -1,
       pool,
       live: new Set(),
+      waitingPlaintext: new Set(),
     };
     this.#entry = new Listener(loop, (fd) => {
       const target = { ip: ip(TARGET), port: 80 };

@@ -38,6 +38,14 @@ export interface AccountedFacts {
   readonly countedAsOpened?: boolean;
 }
 
+/** Why a connection failed. */
+export interface Failure {
+  readonly flag: ResponseFlag;
+  readonly error: string;
+  /** The policy that denied it. */
+  readonly policy?: string;
+}
+
 /** The part of a connection that is counted and logged, as data. */
 export interface AccountingState {
   readonly record: AccessRecord;
@@ -120,11 +128,7 @@ export class Accounting {
   }
 
   /** The end, with its reason when it failed. */
-  finish(failure?: {
-    readonly flag: ResponseFlag;
-    readonly error: string;
-    readonly policy?: string;
-  }): void {
+  finish(failure?: Failure): void {
     if (this.#finished) return;
     this.#finished = true;
     const { metrics, access } = this.#telemetry;

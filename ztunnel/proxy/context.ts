@@ -70,6 +70,8 @@ export interface PodContext {
   readonly pool: TunnelPool;
   /** Live connections, each of them for the hand-over and for the end of the pod. */
   readonly live: Set<LiveConnection>;
+  /** Those of them that came in plaintext and wait for the pod's configuration. */
+  readonly waitingPlaintext: Set<LiveConnection>;
 }
 
 /** A connection as its pod sees it. */

@@ -1,7 +1,6 @@
 import { formatSocketAddress } from '#common/net/address.ts';
 import type { ConnectionFacts } from '#dataplane/authz/match.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
-import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
 import {
   type RelayEnd,
   type RelayObserver,
@@ -9,23 +8,33 @@ import {
   type SocketRelayState,
 } from '#reactor/relay.ts';
 import { closeSocket, setLinger0 } from '#reactor/socket.ts';
+import type { Timer } from '#reactor/timers.ts';
 
-import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
+import { Accounting, type AccountingState, type Failure, refuseEarly } from './accounting.ts';
 import type { Denial, PolicedConnection } from './connections.ts';
 import {
   type ConnectionDescription,
   connectFromPod,
+  internalError,
   type LiveConnection,
   type PodContext,
 } from './context.ts';
 import { rejection } from './inbound.ts';
-import { localWorkload, unknownLocalWorkload } from './local-workload.ts';
+import { localWorkload, unknownLocalWorkload, waitForLocalWorkload } from './local-workload.ts';
 import type { Accepted } from './outbound.ts';
 import { isOwnPort, SELF_CALL } from './ports.ts';
 import { guessService } from './service-guess.ts';
 
 /** A plaintext inbound connection for another process. */
-export interface PlaintextState {
+export type PlaintextState = WaitingPlaintextState | RelayedPlaintextState;
+
+interface WaitingPlaintextState {
+  readonly kind: 'waiting';
+  readonly accepted: Accepted;
+}
+
+interface RelayedPlaintextState {
+  readonly kind: 'relayed';
   readonly facts: ConnectionFacts;
   readonly workload: Workload;
   readonly accounting: AccountingState;
@@ -33,32 +42,134 @@ export interface PlaintextState {
   readonly relay: SocketRelayState;
 }
 
+/** Of one pod. Who calls a pod that nobody knows is not known either; each waits 5 s at most. */
+const WAITING_MAX = 1_000;
+
 /**
+ * ```
+ * accepted ──────────────────────────────▶ judged ─▶ SocketRelay ─▶ ended
+ *     └─▶ waits for the pod's configuration ──▲
+ * ```
  * Judges a connection that came in plaintext, captured on 15006, and carries it to the application. Takes
  * over `fd`. It has no identity, so a policy that asks for one refuses it.
  */
 export function acceptPlaintext(context: PodContext, fd: number, accepted: Accepted): void {
-  const { thread } = context;
   const workload = localWorkload(context);
-  const refusal = isOwnPort(accepted.target.port) ? SELF_CALL : unknownLocalWorkload(context.pod);
-  if (isOwnPort(accepted.target.port) || workload === undefined) {
-    const ends = { source: accepted.source, destination: accepted.target };
-    refuseEarly(thread, 'inbound', ends, refusal);
-    setLinger0(fd);
-    closeSocket(fd);
-    return;
+  if (isOwnPort(accepted.target.port)) {
+    refuse(context, fd, accepted, SELF_CALL);
+  } else if (workload !== undefined) {
+    carry(context, fd, accepted, workload);
+  } else if (context.waitingPlaintext.size >= WAITING_MAX) {
+    refuse(context, fd, accepted, `${unknownLocalWorkload(context.pod)} (too many wait for it)`);
+  } else {
+    new WaitingPlaintext(context, fd, accepted).begin();
   }
-  const facts: ConnectionFacts = {
-    sourceIp: accepted.source.ip,
-    destinationIp: accepted.target.ip,
-    destinationPort: accepted.target.port,
-    identity: undefined,
-  };
-  const accounting = openAccounting(context, accepted, workload);
-  new PlaintextConnection(context, { facts, workload }, accounting).begin(fd, accepted);
+}
+
+/** Continues a connection of another process, frozen until its `thaw`. */
+export function restorePlaintext(
+  context: PodContext,
+  state: PlaintextState,
+  fd: number,
+): WaitingPlaintext | PlaintextConnection {
+  return state.kind === 'waiting'
+    ? new WaitingPlaintext(context, fd, state.accepted)
+    : PlaintextConnection.restore(context, state, fd);
+}
+
+/** A connection to a pod that is not known yet: nothing can be judged. */
+export class WaitingPlaintext implements LiveConnection, Timer {
+  /** The client's socket. */
+  readonly fd: number;
+  readonly #context: PodContext;
+  readonly #accepted: Accepted;
+  #over = false;
+
+  /** Takes over `fd`. */
+  constructor(context: PodContext, fd: number, accepted: Accepted) {
+    this.#context = context;
+    this.fd = fd;
+    this.#accepted = accepted;
+    context.live.add(this);
+    context.waitingPlaintext.add(this);
+    context.thread.metrics.socketsOpen.destination++;
+  }
+
+  /** Goes on as soon as the pod is known. */
+  begin(): void {
+    const workload = localWorkload(this.#context);
+    if (workload !== undefined) {
+      this.#leave();
+      carry(this.#context, this.fd, this.#accepted, workload);
+    } else if (!waitForLocalWorkload(this.#context, this, this.#accepted.startMs)) {
+      this.cut(unknownLocalWorkload(this.#context.pod));
+    }
+  }
+
+  onTimer(): void {
+    if (!this.#over) this.begin();
+  }
+
+  onFault(error: unknown): void {
+    this.cut(internalError(error));
+  }
+
+  countBytes(): void {
+    // Nothing has been read.
+  }
+
+  cut(reason: string): void {
+    if (this.#over) return;
+    this.#leave();
+    refuse(this.#context, this.fd, this.#accepted, reason);
+  }
+
+  describe(): ConnectionDescription {
+    const { source, target } = this.#accepted;
+    return {
+      direction: 'inbound',
+      source: formatSocketAddress(source),
+      originalDestination: formatSocketAddress(target),
+      actualDestination: '',
+      protocol: 'TCP',
+    };
+  }
+
+  // --- Hand-over
+
+  freeze(): void {
+    this.#context.thread.loop.timers.cancel(this);
+  }
+
+  thaw(): void {
+    if (!this.#over) this.begin();
+  }
+
+  export(): WaitingPlaintextState {
+    return { kind: 'waiting', accepted: this.#accepted };
+  }
+
+  /** Another process has it. */
+  release(): void {
+    this.#leave();
+    closeSocket(this.fd);
+  }
+
+  // ---
+
+  #leave(): void {
+    this.#over = true;
+    const { thread, live, waitingPlaintext } = this.#context;
+    thread.loop.timers.cancel(this);
+    live.delete(this);
+    waitingPlaintext.delete(this);
+    thread.metrics.socketsOpen.destination--;
+  }
 }
 
 export class PlaintextConnection implements LiveConnection, PolicedConnection, RelayObserver {
+  /** The client's socket. */
+  readonly fd: number;
   readonly facts: ConnectionFacts;
   readonly workload: Workload;
   readonly #context: PodContext;
@@ -66,12 +177,15 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
   #relay: SocketRelay | undefined;
   #ended = false;
 
+  /** Takes over `fd`. */
   constructor(
     context: PodContext,
+    fd: number,
     subject: { readonly facts: ConnectionFacts; readonly workload: Workload },
     accounting: Accounting,
   ) {
     this.#context = context;
+    this.fd = fd;
     this.facts = subject.facts;
     this.workload = subject.workload;
     this.#accounting = accounting;
@@ -80,11 +194,11 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
     context.thread.metrics.socketsOpen.destination++;
   }
 
-  begin(fd: number, accepted: Accepted): void {
+  begin(accepted: Accepted): void {
     const { thread } = this.#context;
     const verdict = thread.connections.judge(this);
     if (verdict.kind === 'deny') {
-      this.#refuse(fd, rejection(verdict, 'rejection'));
+      this.#refuse(rejection(verdict, 'rejection'));
       return;
     }
     const spoof = thread.settings.originalSource && accepted.source.ip !== accepted.target.ip;
@@ -92,10 +206,10 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
     const dialed = connectFromPod(this.#context, accepted.target, sourceIp);
     if (!('fd' in dialed)) {
       const error = `connection failed: ${dialed.reason}`;
-      this.#refuse(fd, { flag: 'CONNECT', error });
+      this.#refuse({ flag: 'CONNECT', error });
       return;
     }
-    const ends = { downstreamFd: fd, upstreamFd: dialed.fd };
+    const ends = { downstreamFd: this.fd, upstreamFd: dialed.fd };
     this.#relay = new SocketRelay(thread.loop, thread.scratch, ends, this);
     this.thaw();
   }
@@ -107,9 +221,15 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
 
   cut(why: string | Denial): void {
     if (this.#ended) return;
-    this.#relay?.abort();
+    const failure: Failure =
+      typeof why === 'string' ? { flag: '-', error: why } : rejection(why, 'change');
+    if (this.#relay === undefined) {
+      this.#refuse(failure);
+      return;
+    }
+    this.#relay.abort();
     this.countBytes();
-    this.#finish(typeof why === 'string' ? { flag: '-', error: why } : rejection(why, 'change'));
+    this.#finish(failure);
   }
 
   describe(): ConnectionDescription {
@@ -145,14 +265,10 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
     this.#relay?.start();
   }
 
-  /** The client's socket. */
-  get fd(): number {
-    return (this.#relay as SocketRelay).downstream.fd;
-  }
-
-  export(): PlaintextState {
+  export(): RelayedPlaintextState {
     const relay = this.#relay as SocketRelay;
     return {
+      kind: 'relayed',
       facts: this.facts,
       workload: this.workload,
       accounting: this.#accounting.export(),
@@ -171,32 +287,26 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
   /** Continues a connection of another process, frozen until {@link thaw}. */
   static restore(
     context: PodContext,
-    state: PlaintextState,
-    ends: { readonly downstreamFd: number; readonly upstreamFd: number },
+    state: RelayedPlaintextState,
+    fd: number,
   ): PlaintextConnection {
     const { thread } = context;
+    const ends = { downstreamFd: fd, upstreamFd: state.upstreamFd };
     const accounting = Accounting.restore(thread, state.accounting);
-    const connection = new PlaintextConnection(context, state, accounting);
+    const connection = new PlaintextConnection(context, fd, state, accounting);
     connection.#relay = new SocketRelay(thread.loop, thread.scratch, ends, connection, state.relay);
     return connection;
   }
 
   // ---
 
-  #refuse(
-    fd: number,
-    failure: { readonly flag: ResponseFlag; readonly error: string; readonly policy?: string },
-  ): void {
-    setLinger0(fd);
-    closeSocket(fd);
+  #refuse(failure: Failure): void {
+    setLinger0(this.fd);
+    closeSocket(this.fd);
     this.#finish(failure);
   }
 
-  #finish(failure?: {
-    readonly flag: ResponseFlag;
-    readonly error: string;
-    readonly policy?: string;
-  }): void {
+  #finish(failure?: Failure): void {
     if (this.#ended) return;
     this.#ended = true;
     const { thread, live } = this.#context;
@@ -205,6 +315,32 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
     thread.metrics.socketsOpen.destination--;
     this.#accounting.finish(failure);
   }
+}
+
+function carry(context: PodContext, fd: number, accepted: Accepted, workload: Workload): void {
+  const facts: ConnectionFacts = {
+    sourceIp: accepted.source.ip,
+    destinationIp: accepted.target.ip,
+    destinationPort: accepted.target.port,
+    identity: undefined,
+  };
+  const accounting = openAccounting(context, accepted, workload);
+  const connection = new PlaintextConnection(context, fd, { facts, workload }, accounting);
+  try {
+    connection.begin(accepted);
+  } catch (error) {
+    // It may have nothing in the loop yet: nobody else would close it.
+    connection.cut(internalError(error));
+    throw error;
+  }
+}
+
+/** Turns a connection away of which only the addresses are known. */
+function refuse(context: PodContext, fd: number, accepted: Accepted, reason: string): void {
+  setLinger0(fd);
+  closeSocket(fd);
+  const ends = { source: accepted.source, destination: accepted.target };
+  refuseEarly(context.thread, 'inbound', ends, reason);
 }
 
 function openAccounting(context: PodContext, accepted: Accepted, workload: Workload): Accounting {

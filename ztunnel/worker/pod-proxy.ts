@@ -64,7 +64,14 @@ export class PodProxy {
   constructor(thread: ThreadContext, uid: string, pod: LocalPod, netnsFd: number) {
     this.uid = uid;
     const pool = new TunnelPool((target, owner) => dial(this.context, target, owner));
-    this.context = { thread, pod, netnsFd, pool, live: new Set<LiveConnection>() };
+    this.context = {
+      thread,
+      pod,
+      netnsFd,
+      pool,
+      live: new Set<LiveConnection>(),
+      waitingPlaintext: new Set<LiveConnection>(),
+    };
     this.inbound = new InboundTunnels(this.context);
   }
 

@@ -7,7 +7,12 @@ import { closeSocket, setLinger0 } from '#reactor/socket.ts';
 import { Accounting, type AccountingState } from '../proxy/accounting.ts';
 import type { LiveConnection, ThreadContext } from '../proxy/context.ts';
 import { InboundConnection, type InboundState } from '../proxy/inbound.ts';
-import { PlaintextConnection, type PlaintextState } from '../proxy/inbound-passthrough.ts';
+import {
+  PlaintextConnection,
+  type PlaintextState,
+  restorePlaintext,
+  WaitingPlaintext,
+} from '../proxy/inbound-passthrough.ts';
 import { OutboundConnection, type OutboundState } from '../proxy/outbound.ts';
 import { type ListenerFds, PodProxy } from './pod-proxy.ts';
 
@@ -86,7 +91,7 @@ export function exportPod({ proxy, tunnels, connections }: FrozenPod): PodState 
   for (const connection of connections) {
     if (connection instanceof InboundConnection) {
       push(inboundOf, connection.tunnel, { fd: connection.fd, state: connection.export() });
-    } else if (connection instanceof PlaintextConnection) {
+    } else if (isPlaintext(connection)) {
       plaintext.push({ fd: connection.fd, state: connection.export() });
     } else {
       const moved = { fd: connection.fd, state: connection.export() };
@@ -170,9 +175,9 @@ export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
     );
   }
   for (const { fd, state: plaintext } of state.plaintext) {
-    const ends = { downstreamFd: fd, upstreamFd: plaintext.upstreamFd };
-    restore([fd, plaintext.upstreamFd], plaintext.accounting, () =>
-      PlaintextConnection.restore(context, plaintext, ends),
+    const accounting = plaintext.kind === 'relayed' ? plaintext.accounting : undefined;
+    restore(plaintextFds(fd, plaintext), accounting, () =>
+      restorePlaintext(context, plaintext, fd),
     );
   }
   return { proxy, tunnels, connections, handshakes: [] };
@@ -189,7 +194,9 @@ export function descriptorsOf(state: PodState): readonly number[] {
     fds.push(fd);
     if (outbound.transport.kind === 'socket') fds.push(outbound.transport.upstreamFd);
   }
-  for (const { fd, state: plaintext } of state.plaintext) fds.push(fd, plaintext.upstreamFd);
+  for (const { fd, state: plaintext } of state.plaintext) {
+    fds.push(...plaintextFds(fd, plaintext));
+  }
   return fds;
 }
 
@@ -222,23 +229,33 @@ export function renameDescriptors(state: PodState, rename: (fd: number) => numbe
     }),
     plaintext: state.plaintext.map((each) => {
       const { fd, state: plaintext } = moved(each);
+      if (plaintext.kind === 'waiting') return { fd, state: plaintext };
       return { fd, state: { ...plaintext, upstreamFd: rename(plaintext.upstreamFd) } };
     }),
   };
 }
 
-type Movable = InboundConnection | OutboundConnection | PlaintextConnection;
+type Plaintext = PlaintextConnection | WaitingPlaintext;
+type Movable = InboundConnection | OutboundConnection | Plaintext;
 
 function isMovable(connection: LiveConnection): connection is LiveConnection & Movable {
   return (
     connection instanceof InboundConnection ||
     connection instanceof OutboundConnection ||
-    connection instanceof PlaintextConnection
+    isPlaintext(connection)
   );
 }
 
+function isPlaintext(connection: LiveConnection): connection is Plaintext {
+  return connection instanceof PlaintextConnection || connection instanceof WaitingPlaintext;
+}
+
+function plaintextFds(fd: number, state: PlaintextState): readonly number[] {
+  return state.kind === 'relayed' ? [fd, state.upstreamFd] : [fd];
+}
+
 function tunnelOf(connection: Movable): Tunnel | undefined {
-  return connection instanceof PlaintextConnection ? undefined : connection.tunnel;
+  return isPlaintext(connection) ? undefined : connection.tunnel;
 }
 
 function movableTunnels(proxy: PodProxy): Tunnel[] {

@@ -1,0 +1,59 @@
+import { RateLimitedLines } from '#common/log/rate-limit.ts';
+import type { MeshStore } from '#dataplane/state/store.ts';
+import type { AccessEvent, AccessRecord } from '#dataplane/telemetry/access-log.ts';
+import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
+import { defaultTunnelOptions } from '#hbone/options.ts';
+import { STAGING_BYTES } from '#hbone/tunnel.ts';
+import type { Loop } from '#reactor/loop.ts';
+import { allocateSlab, SlabPool } from '#reactor/memory.ts';
+import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
+import { Connections } from '#ztunnel/proxy/connections.ts';
+import type { ThreadContext } from '#ztunnel/proxy/context.ts';
+import { Identities } from '#ztunnel/worker/identities.ts';
+
+export interface Written extends AccessRecord {
+  readonly event: AccessEvent;
+}
+
+/** What the connections of a data worker share, without the worker. Access lines are kept in `written`. */
+export interface TestThread extends ThreadContext {
+  readonly written: Written[];
+}
+
+export function threadContext(loop: Loop, mesh: MeshStore): TestThread {
+  const written: Written[] = [];
+  return {
+    loop,
+    mesh,
+    written,
+    scratch: allocateSlab(65_536),
+    tunnels: {
+      loop,
+      buffers: allocateTlsBuffers(),
+      staging: new SlabPool(STAGING_BYTES, 1),
+      options: defaultTunnelOptions,
+    },
+    identities: new Identities(loop, () => undefined),
+    connections: new Connections(mesh),
+    settings: {
+      network: '',
+      packetMark: undefined,
+      keepAlive: undefined,
+      userTimeoutMs: undefined,
+      originalSource: true,
+      responseBaggage: true,
+      localhostAppTunnel: true,
+    },
+    metrics: new TrafficMetrics(),
+    access: {
+      wants: () => true,
+      write: (record, event) => written.push({ ...structuredClone(record), event }),
+    },
+    report: fail,
+    repeated: new RateLimitedLines(fail),
+  };
+}
+
+function fail(problem: string): never {
+  throw new Error(problem);
+}
