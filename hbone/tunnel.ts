@@ -8,6 +8,7 @@ import { invariant } from '#common/assert.ts';
 import type { SocketAddress } from '#common/net/address.ts';
 import type { Loop, TurnEnd } from '#reactor/loop.ts';
 import type { Slab, SlabPool } from '#reactor/memory.ts';
+import { sendProgress } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
@@ -24,6 +25,7 @@ import {
   PONG_DEADLINE_MS,
   TUNNEL_OPEN_DEADLINE_MS,
   type TunnelOptions,
+  WRITE_STALL_MS,
 } from './options.ts';
 
 /** What a thread's tunnels share. */
@@ -140,6 +142,9 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   #heardMs: number;
   #pingedMs = 0;
   #idleSinceMs: number;
+  /** The last time that the peer took something, while anything waits for it. */
+  #takenMs: number | undefined;
+  #takenBytes = 0n;
 
   private constructor(
     host: TunnelHost,
@@ -480,6 +485,11 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   onTimer(nowMs: number): void {
     if (this.#ended) return;
     const { options } = this.#host;
+    if (this.#writeStalled(nowMs)) {
+      const reason = `${this.remote.ip} has taken nothing of what waits for it for ${WRITE_STALL_MS / 1_000} s`;
+      this.close({ failed: true, reason, stage: 'open' });
+      return;
+    }
     if (this.#pingedMs > 0 && nowMs - this.#pingedMs >= PONG_DEADLINE_MS) {
       const reason = `no answer from ${this.remote.ip} for ${PONG_DEADLINE_MS / 1_000} s`;
       this.close({ failed: true, reason, stage: 'open' });
@@ -556,6 +566,20 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   }
 
   // ---
+
+  /** Looks at the socket itself: what it has room for again comes in large steps only. */
+  #writeStalled(nowMs: number): boolean {
+    const progress = sendProgress(this.fd);
+    if (progress === undefined || !(progress.waits || this.#tls.blocked)) {
+      this.#takenMs = undefined;
+      return false;
+    }
+    if (this.#takenMs === undefined || progress.acknowledgedBytes !== this.#takenBytes) {
+      this.#takenMs = nowMs;
+      this.#takenBytes = progress.acknowledgedBytes;
+    }
+    return nowMs - this.#takenMs >= WRITE_STALL_MS;
+  }
 
   #schedulePing(): void {
     const { loop } = this.#host;

@@ -16,6 +16,8 @@ import { disown } from './owned-descriptors.ts';
 export { EAGAIN, errnoName } from '#linux/libc.ts';
 
 const SOL_SOCKET = 1;
+const SOL_TCP = 6;
+const TCP_INFO = 11;
 const SO_ERROR = 4;
 const SO_LINGER = 13;
 const SHUT_RD = 0;
@@ -25,6 +27,9 @@ const SHUT_WR = 1;
 const lingerZero = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 const intValue = Buffer.alloc(4);
 const intLength = new Uint8Array(4);
+/** `struct tcp_info` up to and with `tcpi_notsent_bytes`: what every kernel since 4.6 fills in. */
+const tcpInfo = Buffer.alloc(148);
+const tcpInfoLength = Buffer.alloc(4);
 
 /**
  * Reads what has arrived into `slab`. Bytes read, 0 at the end of the stream, or -errno
@@ -73,4 +78,25 @@ export function setLinger0(fd: number): void {
 /** Did this -errno come from a peer that has gone, rather than from a fault of ours? */
 export function isPeerGone(result: number): boolean {
   return result === -ECONNRESET || result === -32 /* EPIPE */;
+}
+
+/** How far the other end of a connection is with what we send. */
+export interface SendProgress {
+  /** Bytes that its kernel has acknowledged since the connection's beginning. */
+  readonly acknowledgedBytes: bigint;
+  /** Something that we have written is not acknowledged. */
+  readonly waits: boolean;
+}
+
+/** From TCP_INFO (tcp(7)); undefined for what is no TCP connection. */
+export function sendProgress(fd: number): SendProgress | undefined {
+  tcpInfoLength.writeInt32LE(tcpInfo.length);
+  if (getsockopt(fd, SOL_TCP, TCP_INFO, tcpInfo, tcpInfoLength) < 0) return undefined;
+  if (tcpInfoLength.readInt32LE() < tcpInfo.length) return undefined;
+  const unacknowledgedSegments = tcpInfo.readUInt32LE(24);
+  const unsentBytes = tcpInfo.readUInt32LE(144);
+  return {
+    acknowledgedBytes: tcpInfo.readBigUInt64LE(120),
+    waits: unacknowledgedSegments > 0 || unsentBytes > 0,
+  };
 }
