@@ -273,12 +273,7 @@ export class App implements Giver {
     const { nodeName } = this.#config.self;
     const { workloads } = this.#source.snapshot;
     const wanted = wantedIdentities(this.#host.pods(), workloads, this.#mesh, nodeName);
-    for (const [identity, why] of wanted) {
-      this.#certificates.want(identity, why === 'pod' ? 'real-time' : 'warmup');
-    }
-    for (const identity of this.#wanted.keys()) {
-      if (!wanted.has(identity)) this.#certificates.forget(identity);
-    }
+    this.#certificates.wantOnly(wanted);
     this.#wanted = wanted;
   }
 
@@ -449,6 +444,8 @@ export class App implements Giver {
     const pause = `${Math.round(performance.now() - this.#frozenMs)}ms`;
     this.stopping = true;
     this.#source.close();
+    // The successor renews them now.
+    this.#certificates[Symbol.dispose]();
     try {
       await this.#workers.askAll({ kind: 'release' });
     } catch (error) {

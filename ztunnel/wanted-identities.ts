@@ -1,4 +1,5 @@
 import type { Identity } from '#common/tls/spiffe.ts';
+import type { Priority } from '#dataplane/identity/certificates.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 import { identityOf, type Workload } from '#dataplane/state/workload.ts';
 
@@ -9,18 +10,19 @@ const PREFETCH_MAX = 256;
 
 /**
  * The identities for which this node needs certificates: those of its pods, and of workloads that the mesh
- * expects on it, so that a pod's first connection finds its certificate there (pure).
+ * expects on it, so that a pod's first connection finds its certificate there. How urgent each is: that of a
+ * pod may have a connection that waits (pure).
  */
 export function wantedIdentities(
   pods: Iterable<PlacedPod>,
   workloads: Iterable<Workload>,
   mesh: MeshView,
   node: string | undefined,
-): ReadonlyMap<Identity, 'pod' | 'prefetch'> {
-  const wanted = new Map<Identity, 'pod' | 'prefetch'>();
+): ReadonlyMap<Identity, Priority> {
+  const wanted = new Map<Identity, Priority>();
   for (const { pod } of pods) {
     const workload = mesh.localWorkload(pod);
-    if (workload !== undefined) wanted.set(identityOf(workload), 'pod');
+    if (workload !== undefined) wanted.set(identityOf(workload), 'real-time');
   }
   let prefetched = 0;
   for (const workload of workloads) {
@@ -29,7 +31,7 @@ export function wantedIdentities(
     const identity = identityOf(workload);
     if (wanted.has(identity)) continue;
     if (prefetched++ >= PREFETCH_MAX) break;
-    wanted.set(identity, 'prefetch');
+    wanted.set(identity, 'warmup');
   }
   return wanted;
 }

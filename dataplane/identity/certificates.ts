@@ -23,7 +23,7 @@ const RANK = { background: 0, warmup: 1, 'real-time': 2 } as const;
  *      │ refused for good, or    ▼                         │
  *      └─ patience is over ──► unavailable ────────────────┘
  *
- * any ── forget() ──► no entry ("forgotten" is reported)
+ * any ── nobody wants it ──► no entry ("forgotten" is reported)
  * ```
  */
 export type CertificateState =
@@ -75,6 +75,12 @@ export interface ManagedCertificate {
 /** Requests to the authority at the same time. */
 export const REQUESTS_MAX = 8;
 
+/**
+ * A certificate that nobody wants any more is kept for this long, but not renewed: the pod that is replaced,
+ * or a workload whose configuration is written anew, is back by then.
+ */
+export const UNWANTED_KEPT_MS = 60_000;
+
 /** A reason that stays is not news: attempts can come several times a second. */
 const FAILURE_REPORT_MS = 30_000;
 
@@ -102,6 +108,8 @@ interface Entry {
   /** When the last attempt ended. */
   attemptedMs: number;
   lastReason: string | undefined;
+  /** Since when nobody has wanted it; undefined while somebody does. */
+  unwantedSinceMs: number | undefined;
   /** The last failure that was told. */
   told: { readonly reason: string; readonly atMs: number } | undefined;
 }
@@ -126,34 +134,33 @@ export class CertificateManager implements Disposable {
    * a higher priority moves one that waits forward.
    */
   want(identity: Identity, priority: Priority): void {
-    const entry = this.#entries.get(identity);
-    // The common case: callers ask for all that they need at every change of the mesh.
-    if (entry?.state.kind === 'available') return;
-    if (entry === undefined) this.#add(identity, priority);
-    else this.#hurry(entry, priority);
-    this.#turn();
+    if (this.#add(identity, priority)) this.#turn();
   }
 
-  /** Drops the certificate and stops asking for it. */
-  forget(identity: Identity): void {
-    const entry = this.#entries.get(identity);
-    if (entry === undefined) return;
-    this.#entries.delete(identity);
-    if (entry.work.kind === 'running') entry.work.abort.abort();
-    this.#options.onChange(identity, { kind: 'forgotten' });
+  /**
+   * These are wanted now, and no others: a certificate that is not among them is forgotten after
+   * {@link UNWANTED_KEPT_MS}, an identity that has none at once.
+   */
+  wantOnly(wanted: ReadonlyMap<Identity, Priority>): void {
+    const nowMs = this.#options.clock.now();
+    for (const entry of this.#entries.values()) {
+      if (!wanted.has(entry.identity)) entry.unwantedSinceMs ??= nowMs;
+    }
+    for (const [identity, priority] of wanted) this.#add(identity, priority);
     this.#turn();
   }
 
   /**
-   * Takes over a certificate from a predecessor, unless it is expired or we have one. It is kept and
-   * renewed like one that was wanted: forget the ones that nobody needs.
+   * Takes over a certificate from a predecessor, unless it is expired or we have one. Nobody has wanted it
+   * yet: it is forgotten when nobody does.
    */
   seed(identity: Identity, material: IdentityMaterial): void {
     const nowMs = this.#options.clock.now();
     if (material.notAfterMs <= nowMs) return;
     const held = this.#entries.get(identity);
     if (held?.state.kind === 'available') return;
-    const entry = held ?? this.#add(identity, 'background');
+    const entry = held ?? this.#create(identity, 'background');
+    if (held === undefined) entry.unwantedSinceMs = nowMs;
     if (entry.work.kind !== 'running')
       entry.work = { kind: 'waiting', dueMs: refreshAtMs(material, this.#options.random) };
     this.#become(entry, { kind: 'available', material });
@@ -185,7 +192,22 @@ export class CertificateManager implements Disposable {
     this.#entries.clear();
   }
 
-  #add(identity: Identity, priority: Priority): Entry {
+  /** Whether this gives us something to do. */
+  #add(identity: Identity, priority: Priority): boolean {
+    const entry = this.#entries.get(identity);
+    if (entry === undefined) {
+      this.#create(identity, priority);
+      return true;
+    }
+    const wasUnwanted = entry.unwantedSinceMs !== undefined;
+    entry.unwantedSinceMs = undefined;
+    // The common case: callers ask for all that they need at every change of the mesh.
+    if (entry.state.kind === 'available') return wasUnwanted;
+    this.#hurry(entry, priority);
+    return true;
+  }
+
+  #create(identity: Identity, priority: Priority): Entry {
     const nowMs = this.#options.clock.now();
     const entry: Entry = {
       identity,
@@ -196,6 +218,7 @@ export class CertificateManager implements Disposable {
       patienceEndsMs: nowMs + FIRST_CERTIFICATE_PATIENCE_MS,
       attemptedMs: nowMs,
       lastReason: undefined,
+      unwantedSinceMs: undefined,
       told: undefined,
     };
     this.#entries.set(identity, entry);
@@ -219,6 +242,10 @@ export class CertificateManager implements Disposable {
     if (this.#disposed) return;
     const nowMs = this.#options.clock.now();
     for (const entry of this.#entries.values()) {
+      if (entry.unwantedSinceMs !== undefined) {
+        if (forgetAtMs(entry) <= nowMs) this.#forget(entry);
+        continue;
+      }
       if (entry.state.kind === 'available' && entry.state.material.notAfterMs <= nowMs)
         this.#expire(entry, entry.state.material.notAfterMs);
       if (entry.work.kind === 'waiting' && entry.work.dueMs <= nowMs)
@@ -234,7 +261,12 @@ export class CertificateManager implements Disposable {
 
   #sleep(nowMs: number): void {
     let wakeMs = nowMs + WAKE_INTERVAL_MS_MAX;
-    for (const { state, work } of this.#entries.values()) {
+    for (const entry of this.#entries.values()) {
+      const { state, work } = entry;
+      if (entry.unwantedSinceMs !== undefined) {
+        wakeMs = Math.min(wakeMs, forgetAtMs(entry));
+        continue;
+      }
       if (work.kind === 'waiting') wakeMs = Math.min(wakeMs, work.dueMs);
       if (state.kind === 'available') wakeMs = Math.min(wakeMs, state.material.notAfterMs);
     }
@@ -245,9 +277,16 @@ export class CertificateManager implements Disposable {
         : this.#options.clock.setTimer(wakeMs - nowMs, () => this.#turn());
   }
 
+  #forget(entry: Entry): void {
+    this.#entries.delete(entry.identity);
+    if (entry.work.kind === 'running') entry.work.abort.abort();
+    this.#options.onChange(entry.identity, { kind: 'forgotten' });
+  }
+
   #nextQueued(): Entry | undefined {
     let best: Entry | undefined;
     for (const entry of this.#entries.values()) {
+      if (entry.unwantedSinceMs !== undefined) continue;
       if (entry.work.kind === 'queued' && (best === undefined || goesBefore(entry, best)))
         best = entry;
     }
@@ -342,6 +381,12 @@ export class CertificateManager implements Disposable {
     entry.priority = next.kind === 'available' ? 'background' : 'warmup';
     if (!same) this.#options.onChange(entry.identity, next);
   }
+}
+
+/** When an entry that nobody wants goes; one without a usable certificate goes at once. */
+function forgetAtMs({ state, unwantedSinceMs = 0 }: Entry): number {
+  if (state.kind !== 'available') return unwantedSinceMs;
+  return Math.min(unwantedSinceMs + UNWANTED_KEPT_MS, state.material.notAfterMs);
 }
 
 function goesBefore(one: Entry, other: Entry): boolean {

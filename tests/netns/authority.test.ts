@@ -166,4 +166,18 @@ describe('a certificate authority', function () {
     const line = await accessLine(from, /dst\.workload="chest".* error=/);
     expect(line.get('error')).to.match(/^identity error: no certificate for /);
   });
+
+  it('is asked by the successor alone after a hand-over, also while its predecessor waits for its end', async () => {
+    nearAuthority = await startNodeAuthority(world, world.node('near'), TTL_SECONDS);
+    await near.startSuccessor({ KUBERNETES_SERVICE_HOST: '10.96.0.1' });
+    await untilHeld((state) => state === 'Available');
+    const predecessor = await near.startSuccessor();
+    const from = mark(near);
+    await nearAuthority.process.stop();
+    await near.process.waitFor(/cannot get a certificate/, 5_000, from.after);
+    // By now everybody would have asked who has a certificate to renew.
+    await untilHeld((state) => state.startsWith('Unavailable: '));
+    expect(predecessor.running).to.equal(true);
+    expect(predecessor.lines.join('\n')).to.not.include('cannot get a certificate');
+  });
 });

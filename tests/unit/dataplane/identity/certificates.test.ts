@@ -7,7 +7,9 @@ import {
   type AttemptFailure,
   type CertificateChange,
   CertificateManager,
+  type Priority,
   REQUESTS_MAX,
+  UNWANTED_KEPT_MS,
 } from '#dataplane/identity/certificates.ts';
 import type { IdentityMaterial } from '#dataplane/identity/material.ts';
 import { ManualClock } from '#tests/support/manual-clock.ts';
@@ -15,6 +17,7 @@ import { ManualClock } from '#tests/support/manual-clock.ts';
 const HOUR = 3_600_000;
 const id = (name: string): Identity => parseIdentity(`spiffe://td/ns/a/sa/${name}`) as Identity;
 const A = id('a');
+const NOBODY: ReadonlyMap<Identity, Priority> = new Map();
 
 interface Asked {
   readonly identity: Identity;
@@ -323,7 +326,7 @@ describe('CertificateManager', () => {
         for (const gap of gaps) expect(gap).to.be.within(100, 500);
         expect(gaps.length).to.be.above(9);
         expect(changes).to.deep.equal([]);
-        manager.forget(A);
+        manager.wantOnly(NOBODY);
         authority.asked.length = 0;
         changes.length = 0;
       }
@@ -392,13 +395,16 @@ describe('CertificateManager', () => {
     });
   });
 
-  describe('forgetting', () => {
-    it('drops the certificate and renews no more', async () => {
+  describe('that nobody wants any more', () => {
+    it('keeps a certificate for a minute, then drops it and renews no more', async () => {
       authority.answer = () => signed();
       manager.want(A, 'warmup');
       await clock.advance(0);
-      manager.forget(A);
-      manager.forget(A);
+      manager.wantOnly(NOBODY);
+      await clock.advance(UNWANTED_KEPT_MS - 1);
+      manager.wantOnly(NOBODY);
+      expect(manager.states()).to.have.length(1);
+      await clock.advance(1);
       expect(changes.slice(1)).to.deep.equal(['a forgotten']);
       expect(manager.states()).to.deep.equal([]);
       await clock.advance(48 * HOUR);
@@ -406,9 +412,57 @@ describe('CertificateManager', () => {
       expect(clock.pending).to.equal(0);
     });
 
-    it('stops a request under way, whose answer then counts for nothing', async () => {
+    for (const [who, wantAgain] of [
+      ['a pod', () => manager.wantOnly(new Map([[A, 'real-time']]))],
+      ['a connection', () => manager.want(A, 'real-time')],
+    ] as const) {
+      it(`keeps and renews a certificate that ${who} wants again within a minute`, async () => {
+        authority.answer = () => signed(4_000);
+        manager.want(A, 'warmup');
+        await clock.advance(0);
+        manager.wantOnly(NOBODY);
+        // The time for its renewal passes.
+        await clock.advance(3_000);
+        expect(authority.asked).to.have.length(1);
+        wantAgain();
+        await clock.advance(UNWANTED_KEPT_MS);
+        expect(authority.asked.length).to.be.above(20);
+        expect(changes).not.to.include('a forgotten');
+      });
+    }
+
+    it('drops a certificate that ends before its minute is over', async () => {
+      authority.answer = () => signed(4_000);
+      manager.want(A, 'warmup');
+      await clock.advance(0);
+      manager.wantOnly(NOBODY);
+      await clock.advance(4_000);
+      expect(changes.slice(1)).to.deep.equal(['a forgotten']);
+      expect(authority.asked).to.have.length(1);
+    });
+
+    it('does not begin a renewal that waits its turn, until the certificate is wanted again', async () => {
+      authority.answer = () => signed();
+      manager.want(A, 'warmup');
+      await clock.advance(0);
+      authority.answer = undefined;
+      for (let i = 0; i < REQUESTS_MAX; i++) manager.want(id(`w${i}`), 'real-time');
+      const others = new Map(
+        authority.asked.slice(1).map(({ identity }) => [identity, 'warmup' as const]),
+      );
+      await clock.advance(12 * HOUR);
+      manager.wantOnly(others);
+      for (const { resolve } of authority.asked.slice(1)) resolve(signed());
+      await clock.advance(0);
+      expect(asked().filter((name) => name === 'a')).to.have.length(1);
+      manager.wantOnly(new Map([...others, [A, 'warmup']]));
+      await clock.advance(0);
+      expect(asked().filter((name) => name === 'a')).to.have.length(2);
+    });
+
+    it('stops the request for a first one at once; its answer then counts for nothing', async () => {
       manager.want(A, 'real-time');
-      manager.forget(A);
+      manager.wantOnly(NOBODY);
       expect(authority.asked[0]!.signal.aborted).to.equal(true);
       expect(changes).to.deep.equal(['a forgotten']);
       // Wanted again before the old answer is there: only the new one counts.
@@ -424,7 +478,7 @@ describe('CertificateManager', () => {
     it('counts forgotten requests that still run, so that the bound holds', async () => {
       for (let i = 0; i < 50; i++) {
         manager.want(id(`w${i}`), 'real-time');
-        manager.forget(id(`w${i}`));
+        manager.wantOnly(NOBODY);
       }
       manager.want(A, 'real-time');
       expect(authority.asked).to.have.length(REQUESTS_MAX);
@@ -440,8 +494,8 @@ describe('CertificateManager', () => {
       onChange = (identity, change) => {
         if (change.kind === 'forgotten') manager.want(identity, 'warmup');
       };
-      manager.forget(A);
-      await clock.advance(0);
+      manager.wantOnly(NOBODY);
+      await clock.advance(UNWANTED_KEPT_MS);
       expect(authority.asked).to.have.length(2);
       expect(manager.states()).to.have.length(1);
     });
@@ -468,9 +522,21 @@ describe('CertificateManager', () => {
       const inherited = material();
       await clock.advance(20 * HOUR);
       manager.seed(A, inherited);
+      manager.want(A, 'real-time');
       expect(authority.asked).to.have.length(1);
       await clock.advance(0);
       expect(changes).to.have.length(2);
+    });
+
+    it('drops what nobody wants here, without renewing it', async () => {
+      authority.answer = () => signed();
+      const inherited = material();
+      await clock.advance(20 * HOUR);
+      manager.seed(A, inherited);
+      manager.wantOnly(new Map([[id('b'), 'warmup']]));
+      await clock.advance(UNWANTED_KEPT_MS);
+      expect(asked()).to.deep.equal(['b']);
+      expect(manager.materials().map(({ identity }) => identity)).to.deep.equal([id('b')]);
     });
 
     it('takes nothing that is expired, and nothing older than what it has', async () => {
