@@ -1,0 +1,83 @@
+import { type KubeObject, namespacedName } from './resources.ts';
+
+/** Told of each change, in order. `changed` always speaks of one object: another uid is another object. */
+export interface InformerHandler<T extends KubeObject> {
+  added(object: T): void;
+  changed(object: T, before: T): void;
+  removed(object: T): void;
+}
+
+export type Change<T extends KubeObject> =
+  | { readonly kind: 'added' | 'removed'; readonly object: T }
+  | { readonly kind: 'changed'; readonly object: T; readonly before: T };
+
+interface Entry<T> {
+  readonly uid: string | undefined;
+  readonly resourceVersion: string | undefined;
+  readonly object: T;
+}
+
+/**
+ * What we know of the server's objects of one kind. Pure: takes what a list or a watch has brought and
+ * answers how that differs from what was known, so that neither a repeated event nor a list after a
+ * gap says anything twice or leaves anything out.
+ */
+export class Replica<T extends KubeObject> {
+  readonly #entries = new Map<string, Entry<T>>();
+  readonly #transform: (object: T) => T;
+
+  constructor(transform: (object: T) => T = (object) => object) {
+    this.#transform = transform;
+  }
+
+  get(key: string): T | undefined {
+    return this.#entries.get(key)?.object;
+  }
+
+  list(): readonly T[] {
+    return Array.from(this.#entries.values(), (entry) => entry.object);
+  }
+
+  /** An ADDED or MODIFIED event; the two mean the same after a gap. */
+  put(raw: T): Change<T>[] {
+    const key = namespacedName(raw.metadata);
+    const { uid, resourceVersion } = raw.metadata;
+    const known = this.#entries.get(key);
+    if (known !== undefined && isSame(known, raw)) return [];
+    const object = this.#transform(raw);
+    this.#entries.set(key, { uid, resourceVersion, object });
+    if (known === undefined) return [{ kind: 'added', object }];
+    if (known.uid === uid) return [{ kind: 'changed', object, before: known.object }];
+    return [
+      { kind: 'removed', object: known.object },
+      { kind: 'added', object },
+    ];
+  }
+
+  /** A DELETED event. Answers the last form, which the event carries, when we know the object. */
+  remove(raw: T): Change<T>[] {
+    const key = namespacedName(raw.metadata);
+    if (!this.#entries.delete(key)) return [];
+    return [{ kind: 'removed', object: this.#transform(raw) }];
+  }
+
+  /** A whole list: what is not in it has been deleted while nobody watched. */
+  replace(raws: readonly T[]): Change<T>[] {
+    const present = new Set(raws.map((raw) => namespacedName(raw.metadata)));
+    const changes: Change<T>[] = [];
+    for (const [key, { object }] of this.#entries) {
+      if (present.has(key)) continue;
+      this.#entries.delete(key);
+      changes.push({ kind: 'removed', object });
+    }
+    for (const raw of raws) changes.push(...this.put(raw));
+    return changes;
+  }
+}
+
+function isSame(known: Entry<unknown>, raw: KubeObject): boolean {
+  const { uid, resourceVersion } = raw.metadata;
+  return (
+    resourceVersion !== undefined && known.resourceVersion === resourceVersion && known.uid === uid
+  );
+}
