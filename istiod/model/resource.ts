@@ -1,0 +1,33 @@
+/** A workload or a service, as it is sent. */
+export interface AddressResource {
+  /** Its name on the wire: a workload's uid, or a service's `namespace/hostname`. */
+  readonly name: string;
+  readonly kind: 'workload' | 'service';
+  /** Other names that clients ask by: `network/address`. */
+  readonly aliases: readonly string[];
+  /** The node that it runs on; empty when it runs on none. */
+  readonly node: string;
+  /** A workload's services, by their names on the wire. */
+  readonly services: readonly string[];
+  /** The Address message. */
+  readonly bytes: Uint8Array;
+  /** Changes exactly when the bytes do. */
+  readonly version: string;
+}
+
+/** A policy, as it is sent. */
+export interface PolicyResource {
+  /** `namespace/name`. */
+  readonly name: string;
+  /** The Authorization message. */
+  readonly bytes: Uint8Array;
+  readonly version: string;
+}
+
+/** Two with the same name and version have the same content. */
+export function sameVersion(
+  one: { readonly name: string; readonly version: string },
+  other: { readonly name: string; readonly version: string },
+): boolean {
+  return one.version === other.version && one.name === other.name;
+}

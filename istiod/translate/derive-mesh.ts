@@ -1,0 +1,56 @@
+import type { Index, Readable } from '../krt/core.ts';
+import type { Graph } from '../krt/graph.ts';
+import { JoinedCollection } from '../krt/join.ts';
+import type { MeshSettings } from '../model/mesh.ts';
+import type { NamespaceRecord } from '../model/place.ts';
+import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '../model/policy.ts';
+import { type AddressResource, type PolicyResource, sameVersion } from '../model/resource.ts';
+import type { ServiceRecord } from '../model/service.ts';
+import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
+import { derivePolicies, type PolicyLimitation } from './derive-policies.ts';
+import { deriveServices } from './derive-services.ts';
+import { deriveSurroundings } from './derive-surroundings.ts';
+import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
+
+/** Everything that is watched. */
+export interface MeshInputs extends WorkloadInputs {
+  readonly services: Readable<ServiceRecord>;
+  readonly namespaces: Readable<NamespaceRecord>;
+  readonly authorizationPolicies: Readable<AuthorizationPolicyRecord>;
+  readonly peerAuthentications: Readable<PeerAuthenticationRecord>;
+  readonly gateways: Readable<GatewayRecord>;
+  readonly gatewayClasses: Readable<GatewayClassRecord>;
+}
+
+/** Everything that is sent, and the ways in which it is asked for. */
+export interface Mesh {
+  readonly addresses: Readable<AddressResource>;
+  readonly addressesByAlias: Index<AddressResource>;
+  /** A service's workloads. */
+  readonly addressesByService: Index<AddressResource>;
+  readonly addressesByNode: Index<AddressResource>;
+  readonly policies: Readable<PolicyResource>;
+  /** For the authors of policies. */
+  readonly limitations: Readable<PolicyLimitation>;
+}
+
+/** From what is watched to what is sent. */
+export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInputs): Mesh {
+  const around = deriveSurroundings(graph, settings, inputs);
+  const services = deriveServices(graph, around, inputs);
+  const policies = derivePolicies(graph, settings, inputs);
+  const workloads = deriveWorkloads(graph, { around, services, policies }, inputs);
+  const addresses = new JoinedCollection<AddressResource>(graph, 'address resources', {
+    keyOf: ({ name }) => name,
+    equal: sameVersion,
+    parts: [services.resources, ...workloads],
+  });
+  return {
+    addresses,
+    addressesByAlias: addresses.indexBy('alias', ({ aliases }) => aliases),
+    addressesByService: addresses.indexBy('service', ({ services: names }) => names),
+    addressesByNode: addresses.indexBy('node', ({ node }) => (node === '' ? [] : [node])),
+    policies: policies.resources,
+    limitations: policies.limitations,
+  };
+}

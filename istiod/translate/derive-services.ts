@@ -1,0 +1,79 @@
+import type { Index, Readable } from '../krt/core.ts';
+import { DerivedCollection } from '../krt/derived.ts';
+import type { Graph } from '../krt/graph.ts';
+import { JoinedCollection } from '../krt/join.ts';
+import type { ServiceEntryRecord } from '../model/entry.ts';
+import { type AddressResource, sameVersion } from '../model/resource.ts';
+import { type OwnedService, type ServiceRecord, serviceKey } from '../model/service.ts';
+import { fetchWaypoint, type Surroundings } from './derive-surroundings.ts';
+import { serviceResource } from './encode.ts';
+import { loadBalancing } from './load-balancing.ts';
+import { ownership, serviceMessage } from './services.ts';
+
+const INGRESS_USE_WAYPOINT = 'istio.io/ingress-use-waypoint';
+
+export interface DerivedServices {
+  /** By `namespace/hostname`. */
+  readonly owned: Readable<OwnedService>;
+  readonly ownedByNamespace: Index<OwnedService>;
+  readonly resources: Readable<AddressResource>;
+}
+
+export function deriveServices(
+  graph: Graph,
+  around: Surroundings,
+  inputs: {
+    readonly services: Readable<ServiceRecord>;
+    readonly serviceEntries: Readable<ServiceEntryRecord>;
+  },
+): DerivedServices {
+  const fromEntries = new DerivedCollection<ServiceEntryRecord, ServiceRecord>(
+    graph,
+    'services of service entries',
+    inputs.serviceEntries,
+    { keyOf: candidateKey, transformation: ({ services }) => services },
+  );
+  // The keys of the two don't meet: one has two parts, the other three.
+  const candidates = new JoinedCollection<ServiceRecord>(graph, 'services with rivals', {
+    keyOf: candidateKey,
+    parts: [inputs.services, fromEntries],
+  });
+  const byHostname = candidates.indexBy('hostname', ({ hostname }) => [hostname]);
+  const owned = new DerivedCollection<ServiceRecord, OwnedService>(graph, 'services', candidates, {
+    keyOf: ({ record }) => serviceKey(record),
+    transformation: (candidate, fetch) => {
+      const rivals = fetch.all(candidates, { within: byHostname.at(candidate.hostname) });
+      const service = ownership(candidate, rivals);
+      return service === undefined ? [] : [service];
+    },
+  });
+  const resources = new DerivedCollection<OwnedService, AddressResource>(
+    graph,
+    'service resources',
+    owned,
+    {
+      keyOf: ({ name }) => name,
+      equal: sameVersion,
+      transformation: (service, fetch) => {
+        const { record } = service;
+        const namespace = fetch.one(around.namespaces, record.namespace);
+        const ingress =
+          record.labels[INGRESS_USE_WAYPOINT] ?? namespace?.labels[INGRESS_USE_WAYPOINT];
+        const message = serviceMessage(service, {
+          network: around.network.fetch(fetch) ?? '',
+          loadBalancing: loadBalancing(record.balancing, namespace),
+          waypoint: fetchWaypoint(fetch, around, { ...record, traffic: 'service' }),
+          ingressUseWaypoint: ingress === 'true',
+        });
+        return [serviceResource(message)];
+      },
+    },
+  );
+  const ownedByNamespace = owned.indexBy('namespace', ({ record }) => [record.namespace]);
+  return { owned, ownedByNamespace, resources };
+}
+
+/** A ServiceEntry has several hosts. */
+function candidateKey({ kind, namespace, name, hostname }: ServiceRecord): string {
+  return kind === 'Service' ? `${namespace}/${name}` : `${namespace}/${name}/${hostname}`;
+}
