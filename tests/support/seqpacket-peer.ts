@@ -39,6 +39,8 @@ class Inbox<T> {
 /** One accepted connection: says whatever a test wants, protocol or not. */
 export class SeqpacketPeer implements EventHandler {
   readonly fd: number;
+  /** Descriptors that have come with packets; closed with the peer. */
+  readonly received: number[] = [];
   readonly #loop: Loop;
   readonly #inbox: Inbox<Received>;
 
@@ -51,7 +53,8 @@ export class SeqpacketPeer implements EventHandler {
 
   onEvents(): void {
     const received = receivePacket(this.fd, 4_096, 1);
-    if (received.kind !== 'packet') this.#loop.remove(this);
+    if (received.kind === 'packet') this.received.push(...received.fds);
+    else this.#loop.remove(this);
     this.#inbox.put(received);
   }
 
@@ -73,7 +76,7 @@ export class SeqpacketPeer implements EventHandler {
 
   close(): void {
     this.#loop.remove(this);
-    close(this.fd);
+    for (const fd of [...this.received, this.fd]) close(fd);
   }
 }
 
