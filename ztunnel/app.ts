@@ -28,28 +28,36 @@ import { type Giver, type Handed, HandOverServer, takeOver } from './hand-over.t
 import { Pods, READINESS_TASK } from './inpod/pods.ts';
 import { ZdsClient } from './inpod/zds-client.ts';
 import { MeshSource } from './mesh-source.ts';
+import { Phases } from './phases.ts';
 import { WorkerPodHost } from './pod-host.ts';
 import { TrafficTotals } from './traffic-totals.ts';
 import { wantedIdentities } from './wanted-identities.ts';
 import type { IdentityUpdate } from './worker/identities.ts';
-import { descriptorsOf, type PodState, renameDescriptors } from './worker/pod-state.ts';
+import { type PackedPod, withDescriptors } from './worker/packed-pod.ts';
 import { Workers } from './worker/workers.ts';
 import { workerSettings } from './worker-settings.ts';
 
 /** Everything that a process hands to its successor. */
 interface ProcessState {
-  readonly pods: readonly PodState[];
-  /** The descriptors that the pods name, in the order in which they are sent. */
-  readonly descriptors: readonly number[];
+  readonly pods: readonly PackedPod[];
   readonly counts: TrafficCounts;
+}
+
+/** What it tells before anything stands still. */
+interface EarlyState {
   readonly certificates: readonly {
     readonly identity: Identity;
     readonly material: IdentityMaterial;
   }[];
 }
 
-/** Priority of a start beside a process that serves. */
+/** Priority of a start beside a process that serves, and of an end beside one. */
 const STARTING_NICE = 10;
+/** ... and while connections stand still, until both ends have caught up with what arrived meanwhile. */
+const MOVING_NICE = -15;
+const CATCH_UP_MS = 250;
+/** Compiled code is saved when nobody waits for the processor any more. */
+const SETTLED_MS = 3_000;
 const STATE_TASK = 'state manager';
 const DRAIN_POLL_MS = 50;
 const READINESS_POLL_MS = 200;
@@ -76,7 +84,11 @@ export class App implements Giver {
   readonly #identities = new Map<Identity, IdentityUpdate>();
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   #hasPredecessor = false;
-  #frozenMs = 0;
+  #phases = new Phases();
+  /** What was told to a successor. */
+  #exported: readonly PackedPod[] = [];
+  /** Why a predecessor does not hand over to us. */
+  #refused: string | undefined;
   /** There seems to be a predecessor. */
   #succeeds = false;
   /** Connections are on their way from one process to another; whoever ends now would cut them. */
@@ -217,12 +229,14 @@ export class App implements Giver {
     });
     if (this.#succeeds) {
       await this.#workers.askAll({ kind: 'warm-up' });
-      setThreadPriorities(0);
     }
     const problem = await this.#takeOver(loop);
     if (problem !== undefined) return problem;
 
-    // 4. Pods, as the CNI agent announces them.
+    // 4. The pages. Whoever can't have their ports ends before it has served anybody.
+    await this.#openAdmin();
+
+    // 5. Pods, as the CNI agent announces them.
     const { agentSocketPath: path } = this.#config.inpod;
     const log = (level: 'info' | 'warn', message: string): void => this.#log[level](message);
     this.#zds = new ZdsClient({ loop, path, pods: this.#pods, log });
@@ -230,11 +244,10 @@ export class App implements Giver {
     const poll = setInterval(() => this.#pollReadiness(), READINESS_POLL_MS);
     poll.unref();
 
-    // 5. The outside: pages, changes of the configuration, a successor.
-    await this.#openAdmin();
+    // 6. Changes of the configuration, a successor.
     this.#source.follow();
     this.#listenForSuccessor(loop);
-    saveCompiledCode();
+    setTimeout(saveCompiledCode, SETTLED_MS).unref();
     // The next hand-over should find us warm, too.
     if (!this.#succeeds) {
       this.#workers.askAll({ kind: 'warm-up' }).catch((error: unknown) => {
@@ -318,43 +331,38 @@ export class App implements Giver {
     const path = this.#config.inpod.handOverSocketPath;
     if (path === undefined) return undefined;
     this.#moving = true;
-    const problem = await this.#takeOverFrom(loop, path);
+    if (this.#succeeds) setThreadPriorities(MOVING_NICE);
+    const problem = await this.#takeOverFrom(loop, path).finally(calmDown);
     // A process that does not get it touches nothing of it any more: it just ends.
     if (problem === undefined) this.#moved();
     return problem;
   }
 
   async #takeOverFrom(loop: Loop, path: string): Promise<string | undefined> {
-    const taken = await takeOver(loop, path);
+    const taken = await takeOver(loop, path, (early) => this.#takeEarly(early as EarlyState));
     if (taken.kind === 'nobody') return undefined;
     if (taken.kind === 'refused') {
-      this.#log.warn('a predecessor does not hand over', { reason: taken.reason });
+      this.#refused = taken.reason;
+      this.#log.warn('a predecessor does not hand over, this process starts afresh beside it', {
+        reason: taken.reason,
+      });
       return undefined;
     }
-    const state = taken.handed.state as ProcessState;
-    const places = new Map(
-      state.descriptors.map((fd, index) => [fd, taken.handed.descriptors[index]]),
-    );
-    const rename = (fd: number): number => {
-      const renamed = places.get(fd);
-      if (renamed === undefined)
-        throw new Error('the predecessor named a descriptor that did not come');
-      return renamed;
-    };
+    const { state, descriptors } = taken.handed as Handed & { readonly state: ProcessState };
+    const phases = new Phases();
     try {
-      const pods = state.pods.map((pod) => renameDescriptors(pod, rename));
-      for (const { identity, material } of state.certificates) {
-        this.#certificates.seed(identity, material);
-      }
-      const shares = this.#host.deal(pods);
+      let at = 0;
+      const take = (count: number): readonly number[] => descriptors.slice(at, (at += count));
+      const shares = this.#host.deal(state.pods.map((pod) => withDescriptors(pod, take)));
       await Promise.all(
         shares.map((share, index) => this.#workers.ask(index, { kind: 'adopt', pods: share })),
       );
+      phases.end('adopt');
     } catch (error) {
       taken.taken.abandon();
       throw error;
     } finally {
-      // The workers have copies of their own.
+      // The workers have had copies of their own.
       taken.wipe();
     }
     if (!(await taken.taken.confirm())) {
@@ -363,13 +371,21 @@ export class App implements Giver {
     this.#hasPredecessor = true;
     this.#workers.broadcast({ kind: 'go' });
     this.#totals.continueFrom(state.counts);
-    let connections = 0;
+    phases.end('confirm');
     for (const placed of this.#host.pods()) {
       this.#pods?.adopt(placed.uid, placed.pod, netnsId(placed.netnsFd));
     }
-    for (const pod of state.pods) connections += countConnections(pod);
-    this.#log.info('took over from the predecessor', { pods: state.pods.length, connections });
+    const connections = state.pods.reduce((sum, pod) => sum + pod.connections, 0);
+    const pods = state.pods.length;
+    this.#log.info('took over from the predecessor', { pods, connections, ...phases.ended });
     return undefined;
+  }
+
+  /** Certificates are costly to load, and the predecessor still serves. */
+  async #takeEarly({ certificates }: EarlyState): Promise<void> {
+    for (const { identity, material } of certificates) this.#certificates.seed(identity, material);
+    // An answer comes after everything that was told before.
+    await this.#workers.askAll({ kind: 'collect' });
   }
 
   // --- Handing over
@@ -387,9 +403,14 @@ export class App implements Giver {
     }
   }
 
+  early(): EarlyState {
+    return { certificates: this.#certificates.materials() };
+  }
+
   async freeze(): Promise<Handed> {
     if (this.stopping) throw new Error('this process is about to end');
-    this.#frozenMs = performance.now();
+    this.#phases = new Phases();
+    setThreadPriorities(MOVING_NICE);
     this.#moving = true;
     try {
       return await this.#export();
@@ -412,24 +433,23 @@ export class App implements Giver {
     const pods = states.flatMap((each) => each.pods);
     const left = states.reduce((count, each) => count + each.leftBehind, 0);
     if (left > 0) this.#log.warn('connections in a handshake can not be moved', { count: left });
-    const descriptors = [...new Set(pods.flatMap((pod) => descriptorsOf(pod)))];
-    const certificates = this.#certificates.materials();
-    const state: ProcessState = {
-      pods,
-      descriptors,
-      counts: this.#totals.metrics.export(),
-      certificates,
-    };
+    const descriptors = pods.flatMap((pod) => pod.descriptors);
+    const state: ProcessState = { pods, counts: this.#totals.metrics.export() };
+    this.#exported = pods;
+    this.#phases.end('export');
     return { state, descriptors };
   }
 
   prepareToGo(): void {
+    this.#phases.end('transfer');
     this.#zds?.stop();
     this.#handOver?.close();
     this.#admin.closeListeners();
   }
 
   thaw(reason: string): void {
+    calmDown();
+    this.#wipeExported();
     this.#workers.broadcast({ kind: 'thaw' });
     this.#log.warn('the hand-over broke off, this process goes on', { reason });
     this.#moved();
@@ -441,7 +461,10 @@ export class App implements Giver {
   }
 
   async released(successorPid: number): Promise<void> {
-    const pause = `${Math.round(performance.now() - this.#frozenMs)}ms`;
+    this.#phases.end('confirm');
+    // Nobody waits for what is left to do.
+    setThreadPriorities(STARTING_NICE);
+    this.#wipeExported();
     this.stopping = true;
     this.#source.close();
     // The successor renews them now.
@@ -452,7 +475,11 @@ export class App implements Giver {
       // Its copies are closed with the process at the latest.
       this.#log.error('a data worker did not let go', { error: String(error) });
     }
-    this.#log.info('everything was handed over', { successor: successorPid, pause });
+    this.#log.info('everything was handed over', {
+      successor: successorPid,
+      pause: this.#phases.total,
+      ...this.#phases.ended,
+    });
     this.#handedOver = true;
     // Its pod's container would be started again by Kubernetes, and take everything back.
     if (this.#config.waitAfterHandOver && this.#endAfterMove === undefined) {
@@ -460,6 +487,12 @@ export class App implements Giver {
       return;
     }
     this.#ended.resolve(undefined);
+  }
+
+  /** There are keys in it. */
+  #wipeExported(): void {
+    for (const { bytes } of this.#exported) bytes.fill(0);
+    this.#exported = [];
   }
 
   /** Connections have an owner again. */
@@ -479,6 +512,7 @@ export class App implements Giver {
         await this.#admin.open();
         return;
       } catch (error) {
+        if (this.#refused !== undefined) throw beside(this.#refused, error);
         if (performance.now() > untilMs || !this.#hasPredecessor) throw error;
         await sleep(20);
       }
@@ -510,10 +544,16 @@ export class App implements Giver {
   }
 }
 
-function countConnections(pod: PodState): number {
-  let count = pod.outbound.length + pod.plaintext.length;
-  for (const tunnel of pod.tunnels) count += tunnel.inbound.length + tunnel.outbound.length;
-  return count;
+function calmDown(): void {
+  setTimeout(() => setThreadPriorities(0), CATCH_UP_MS).unref();
+}
+
+/** Both want the same ports, and nothing is handed over: one has to end, and it is not the one that serves. */
+function beside(refused: string, error: unknown): Error {
+  const why = error instanceof Error ? error.message : String(error);
+  return new Error(
+    `the process that serves this node does not hand over to this one (${refused}), and both need the same ports: end it first, or let this one have others. ${why}`,
+  );
 }
 
 function lostLines(lines: number): string {

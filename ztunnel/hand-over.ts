@@ -12,7 +12,7 @@ import { closeSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 /** Raise it whenever the state changes shape: processes of different versions don't exchange states. */
-export const HAND_OVER_VERSION = 2;
+export const HAND_OVER_VERSION = 3;
 
 /** A state and the descriptors that it names. */
 export interface Handed {
@@ -22,6 +22,8 @@ export interface Handed {
 
 /** What the old process does; each step is awaited. */
 export interface Giver {
+  /** What can be told while everything goes on. */
+  early(): unknown;
   /** Freezes everything and tells it. A throw leaves nothing frozen. */
   freeze(): Promise<Handed>;
   /** The successor is ready: let go of what two processes can't both have. Must not fail. */
@@ -42,6 +44,8 @@ type Message =
   | { readonly kind: 'taken' };
 
 const GREETING_DEADLINE_MS = 2_000;
+/** The successor takes up what it was told early. Nothing stands still meanwhile. */
+const EARLY_DEADLINE_MS = 4_000;
 const ACCEPT_PAUSE_MS = 100;
 /** From the freeze until the successor serves. Everything stands still meanwhile. */
 const TRANSFER_DEADLINE_MS = 3_000;
@@ -55,7 +59,8 @@ const STATE_DEADLINE_MS = 10_000;
  * ```
  * successor            predecessor
  *   hello      ─────▶
- *              ◀─────  welcome (or refused, with the reason)
+ *              ◀─────  welcome (or refused, with the reason), early state
+ *   takes that up
  *   request    ─────▶
  *                      freezes
  *              ◀─────  state, descriptors
@@ -142,7 +147,9 @@ export class HandOverServer implements EventHandler, Timer {
       return;
     }
     await send(channel, { kind: 'welcome' }, greetingMs);
-    const request = await receive(channel, greetingMs);
+    const earlyMs = performance.now() + EARLY_DEADLINE_MS;
+    await sendState(channel, this.#giver.early(), [], earlyMs);
+    const request = await receive(channel, earlyMs);
     if (request.kind !== 'request') return;
     const handed = await this.#giver.freeze();
     try {
@@ -200,8 +207,15 @@ export interface TakenOver {
   abandon(): void;
 }
 
-/** The new process's side: asks whoever listens at `path` for everything. Throws when that breaks off. */
-export async function takeOver(loop: Loop, path: string): Promise<TakeOver> {
+/**
+ * The new process's side: asks whoever listens at `path` for everything. `takeEarly` gets what the predecessor
+ * tells while it still serves, and is awaited. Throws when it breaks off.
+ */
+export async function takeOver(
+  loop: Loop,
+  path: string,
+  takeEarly: (early: unknown) => Promise<void>,
+): Promise<TakeOver> {
   const opened = connectSeqpacket(path);
   if (!('fd' in opened)) {
     const name = errnoName(opened.errno);
@@ -218,7 +232,9 @@ export async function takeOver(loop: Loop, path: string): Promise<TakeOver> {
       return { kind: 'refused', reason: welcome.reason };
     }
     if (welcome.kind !== 'welcome') throw new ChannelError(`got "${welcome.kind}" for "welcome"`);
-    await send(channel, { kind: 'request' }, greetingMs);
+    const early = await receiveState(channel, performance.now() + EARLY_DEADLINE_MS);
+    await takeEarly(early.state).finally(early.wipe);
+    await send(channel, { kind: 'request' }, performance.now() + GREETING_DEADLINE_MS);
     const { wipe, ...handed } = await receiveState(channel, performance.now() + STATE_DEADLINE_MS);
     return { kind: 'taken', handed, wipe, taken: new Confirmation(channel) };
   } catch (error) {

@@ -5,7 +5,7 @@ import type { LocalPod } from '#dataplane/state/view.ts';
 
 import type { PodHost } from './inpod/pods.ts';
 import type { PodInfo, PodUid } from './inpod/zds-protocol.ts';
-import type { PodState } from './worker/pod-state.ts';
+import { netnsFdOf, type PackedPod } from './worker/packed-pod.ts';
 import { WorkerDied, type Workers } from './worker/workers.ts';
 
 /** A pod that a worker serves. */
@@ -90,13 +90,13 @@ export class WorkerPodHost implements PodHost {
   }
 
   /** Deals the pods of a predecessor; each worker's share, to be adopted. */
-  deal(states: readonly PodState[]): readonly (readonly PodState[])[] {
-    const shares: PodState[][] = Array.from({ length: this.#workers.count }, () => []);
-    for (const state of states) {
+  deal(packed: readonly PackedPod[]): readonly (readonly PackedPod[])[] {
+    const shares: PackedPod[][] = Array.from({ length: this.#workers.count }, () => []);
+    for (const each of packed) {
       const worker = this.#leastBusy();
-      shares[worker]?.push(state);
-      const uid = state.uid as PodUid;
-      this.#place({ uid, pod: state.pod, worker, netnsFd: state.netnsFd, state: 'up' });
+      shares[worker]?.push(each);
+      const uid = each.uid as PodUid;
+      this.#place({ uid, pod: each.pod, worker, netnsFd: netnsFdOf(each), state: 'up' });
     }
     return shares;
   }

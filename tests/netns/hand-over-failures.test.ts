@@ -18,6 +18,7 @@ import { program, type Running } from '#tests/bed/process.ts';
 import type { Checked } from '#tests/bed/programs/checked-stream.ts';
 import type { Tally } from '#tests/bed/programs/request-loop.ts';
 import { createWorld, type Pod, type World } from '#tests/bed/world.ts';
+import { SeqpacketServer } from '#tests/support/seqpacket-peer.ts';
 import { HAND_OVER_VERSION } from '#ztunnel/hand-over.ts';
 
 const IDLE_CONNECTIONS = 2_000;
@@ -139,6 +140,39 @@ describe('a hand-over of a node tunnel', function () {
     expect(tunnel.process.running).to.equal(true);
   });
 
+  for (const [where, ports] of [
+    ['ends at once, and says why, when both need the same ports', {}],
+    [
+      'starts afresh beside it when it has ports of its own',
+      { ADMIN_PORT: '15100', STATS_PORT: '15120', READINESS_PORT: '15121' },
+    ],
+  ] as const) {
+    it(`that is refused for its version ${where}`, async () => {
+      const HANDOVER_UDS = join(world.directory, 'another.sock');
+      const refusing = new SeqpacketServer(HANDOVER_UDS, loop);
+      const acked = tunnel.agent.lines.length;
+      const successor = tunnel.startBeside({ HANDOVER_UDS, ...ports });
+      const peer = await refusing.accept();
+      const channel = new PacketChannel(loop, peer.fd);
+      loop.remove(peer);
+      await channel.receive(performance.now() + WAIT_MS);
+      await say(channel, { kind: 'refused', reason: 'this process hands over in version 0' });
+      if ('ADMIN_PORT' in ports) {
+        await successor.waitFor(/starts afresh beside it.*in version 0/, WAIT_MS);
+        await tunnel.agent.waitFor(/^snapshot acked$/, WAIT_MS, acked);
+        expect((await successor.stop()).code).to.equal(0);
+      } else {
+        expect(await successor.exited).to.deep.equal({ code: 1, signal: null });
+        const said = successor.lines.join('\n');
+        expect(said).to.match(/does not hand over to this one .*in version 0.*end it first.*port/);
+        expect(tunnel.agent.lines.slice(acked)).to.deep.equal([]);
+      }
+      channel.close();
+      refusing.close();
+      expect(tunnel.process.running).to.equal(true);
+    });
+  }
+
   it('succeeds after all of these', async () => {
     const predecessor = await succeed();
     expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
@@ -243,6 +277,7 @@ async function greet(loop: Loop, path: string): Promise<PacketChannel> {
   const channel = new PacketChannel(loop, opened.fd);
   await say(channel, { kind: 'hello', version: HAND_OVER_VERSION });
   await hear(channel, 'welcome');
+  await take(channel, 'state');
   await say(channel, { kind: 'request' });
   return channel;
 }

@@ -16,8 +16,9 @@ import type { AccessSink } from '../proxy/accounting.ts';
 import { Connections } from '../proxy/connections.ts';
 import type { ThreadContext } from '../proxy/context.ts';
 import { Identities } from './identities.ts';
+import { type PackedPod, packPod, unpackPod } from './packed-pod.ts';
 import { PodProxy } from './pod-proxy.ts';
-import type { FrozenPod, PodState } from './pod-state.ts';
+import type { FrozenPod } from './pod-state.ts';
 import { exportPod, freezePod, releasePod, restorePod, thawPod } from './pod-state.ts';
 import { PolicyLog } from './policy-log.ts';
 import type {
@@ -203,7 +204,7 @@ export class DataPlane {
     const frozen = [...this.#pods.values()].map(freezePod);
     this.#frozen = frozen;
     const state = {
-      pods: frozen.map(exportPod),
+      pods: frozen.map((pod) => packPod(exportPod(pod))),
       collected: this.#collect(),
       leftBehind: this.#unfinished(),
     };
@@ -211,8 +212,13 @@ export class DataPlane {
     return state;
   }
 
-  #adopt(pods: readonly PodState[]): void {
-    const frozen = pods.map((state) => restorePod(this.#thread, state));
+  #adopt(pods: readonly PackedPod[]): void {
+    const frozen = pods.map((packed) => {
+      const pod = restorePod(this.#thread, unpackPod(packed));
+      // Everything was copied out, and there are keys in it.
+      packed.bytes.fill(0);
+      return pod;
+    });
     for (const { proxy } of frozen) this.#pods.set(proxy.uid, proxy);
     this.#frozen = frozen;
   }

@@ -3,7 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { invariant } from '#common/assert.ts';
 import { keepCompiledCode, saveCompiledCode } from '#common/compile-cache.ts';
 
-import type { FromWorker, ToWorker, WorkerData } from './protocol.ts';
+import { packedBuffers } from './packed-pod.ts';
+import type { FromWorker, Question, ToWorker, WorkerData, WorkerState } from './protocol.ts';
 
 keepCompiledCode();
 const { openThreadLoop } = await import('#reactor/thread-loop.ts');
@@ -16,7 +17,8 @@ invariant(port !== null, 'a data worker runs in a worker thread');
 const { settings, owned } = workerData as WorkerData;
 noteDescriptorsIn(owned);
 const loop = await openThreadLoop();
-const post = (message: FromWorker): void => port.postMessage(message);
+const post = (message: FromWorker, moved: readonly ArrayBuffer[] = []): void =>
+  port.postMessage(message, [...moved]);
 const dataPlane = new DataPlane(loop, settings, post);
 
 port.on('message', (message: ToWorker) => {
@@ -33,7 +35,7 @@ port.on('message', (message: ToWorker) => {
   }
   const { id } = message;
   dataPlane.answer(message.question).then(
-    (answer) => post({ type: 'answer', id, answer }),
+    (answer) => post({ type: 'answer', id, answer }, buffersOf(message.question, answer)),
     (error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
       post({ type: 'failed', id, reason });
@@ -44,3 +46,8 @@ port.on('message', (message: ToWorker) => {
 loop.start();
 post({ type: 'ready' });
 saveCompiledCode();
+
+/** Large answers are given away, not copied. */
+function buffersOf(question: Question, answer: unknown): readonly ArrayBuffer[] {
+  return question.kind === 'export' ? packedBuffers((answer as WorkerState).pods) : [];
+}

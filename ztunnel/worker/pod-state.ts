@@ -16,7 +16,7 @@ import {
 import { OutboundConnection, type OutboundState } from '../proxy/outbound.ts';
 import { type ListenerFds, PodProxy } from './pod-proxy.ts';
 
-interface Moved<State> {
+export interface Moved<State> {
   readonly fd: number;
   readonly state: State;
 }
@@ -183,7 +183,13 @@ export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
   return { proxy, tunnels, connections, handshakes: [] };
 }
 
-/** Every descriptor of a pod's state, each once, in a fixed order. */
+export function countConnections(state: PodState): number {
+  let count = state.outbound.length + state.plaintext.length;
+  for (const tunnel of state.tunnels) count += tunnel.inbound.length + tunnel.outbound.length;
+  return count;
+}
+
+/** Every descriptor of a pod's state, each once, the namespace first. */
 export function descriptorsOf(state: PodState): readonly number[] {
   const fds = [state.netnsFd, ...Object.values(state.listeners)];
   for (const tunnel of state.tunnels) {

@@ -9,8 +9,8 @@ import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 
 import type { ConnectionDescription, ProxySettings } from '../proxy/context.ts';
 import type { IdentityUpdate } from './identities.ts';
+import type { PackedPod } from './packed-pod.ts';
 import type { ListenSettings } from './pod-proxy.ts';
-import type { PodState } from './pod-state.ts';
 
 export interface WorkerSettings {
   readonly proxy: ProxySettings;
@@ -62,8 +62,8 @@ export type Question =
   | { readonly kind: 'export' }
   /** The other process has it: close our copies. */
   | { readonly kind: 'release' }
-  /** Build everything from another process's state, frozen. Descriptors are ours already. */
-  | { readonly kind: 'adopt'; readonly pods: readonly PodState[] };
+  /** Build everything from another process's state, frozen. Descriptors are ours already; `bytes` are wiped. */
+  | { readonly kind: 'adopt'; readonly pods: readonly PackedPod[] };
 
 /** What a worker answers to each question. */
 export interface Answers {
@@ -92,7 +92,7 @@ export interface PodDescription {
 
 /** A worker's share of the hand-over. Descriptors are numbers of this process. */
 export interface WorkerState {
-  readonly pods: readonly PodState[];
+  readonly pods: readonly PackedPod[];
   readonly collected: Collected;
   /** Connections that could not be moved: closed with the process. */
   readonly leftBehind: number;

@@ -7,6 +7,7 @@ import {
   type OwnedDescriptors,
 } from '#reactor/owned-descriptors.ts';
 
+import { packedBuffers } from './packed-pod.ts';
 import type {
   Answers,
   FromWorker,
@@ -132,7 +133,8 @@ export class Workers {
           reject(error);
         },
       });
-      this.#post(index, { type: 'question', id, question });
+      const moved = 'pods' in question ? packedBuffers(question.pods) : [];
+      this.#post(index, { type: 'question', id, question }, moved);
     });
   }
 
@@ -149,9 +151,9 @@ export class Workers {
     await Promise.all(this.#members.map(({ worker }) => worker.terminate()));
   }
 
-  #post(index: number, message: ToWorker): void {
+  #post(index: number, message: ToWorker, moved: readonly ArrayBuffer[] = []): void {
     const member = this.#members[index];
-    if (member?.isDead === false) member.worker.postMessage(message);
+    if (member?.isDead === false) member.worker.postMessage(message, moved);
   }
 
   #spawn(index: number): Promise<void> {

@@ -33,10 +33,15 @@ const soon = (): number => performance.now() + IN_TIME_MS;
 class RecordingGiver implements Giver {
   readonly calls: string[] = [];
   readonly handed: Handed;
+  earlyState: unknown = 'early';
   freezing: () => Promise<void> = async () => undefined;
 
   constructor(descriptors: readonly number[]) {
     this.handed = { state: { secret: new Uint8Array([1, 2, 3]), descriptors }, descriptors };
+  }
+
+  early(): unknown {
+    return this.earlyState;
   }
 
   async freeze(): Promise<Handed> {
@@ -74,7 +79,8 @@ class Caller {
   }
 
   async hear(): Promise<unknown> {
-    const { bytes } = await this.channel.receive(performance.now() + 5_000);
+    const { bytes, fds } = await this.channel.receive(performance.now() + 5_000);
+    for (const fd of fds) closeSocket(fd);
     return JSON.parse(Buffer.from(bytes).toString()) as unknown;
   }
 
@@ -101,6 +107,7 @@ class Caller {
 const conversation: readonly [string, (caller: Caller) => Promise<void>][] = [
   ['hello', (caller) => caller.say({ kind: 'hello', version: HAND_OVER_VERSION })],
   ['welcome', (caller) => caller.mustHear('welcome')],
+  ['what it can tell early', (caller) => caller.takeState()],
   ['request', (caller) => caller.say({ kind: 'request' })],
   ['the state', (caller) => caller.takeState()],
   ['adopted', (caller) => caller.say({ kind: 'adopted' })],
@@ -111,6 +118,8 @@ async function converse(caller: Caller, steps: number): Promise<void> {
   for (const [, step] of conversation.slice(0, steps)) await step(caller);
 }
 
+const takeEarly = async (): Promise<void> => undefined;
+
 /** What a predecessor says, when a test speaks for it. */
 const say = (channel: PacketChannel, message: object): Promise<void> =>
   channel.send(Buffer.from(JSON.stringify(message)), [], soon());
@@ -118,6 +127,7 @@ const say = (channel: PacketChannel, message: object): Promise<void> =>
 async function welcome(channel: PacketChannel): Promise<void> {
   await channel.receive(soon());
   await say(channel, { kind: 'welcome' });
+  await sendState(channel, 'early', [], soon());
   await channel.receive(soon());
 }
 
@@ -191,7 +201,7 @@ describe('a hand-over', () => {
   };
 
   const take = async (): Promise<TakeOver & { readonly kind: 'taken' }> => {
-    const taken = await takeOver(loop, path);
+    const taken = await takeOver(loop, path, takeEarly);
     if (taken.kind !== 'taken') throw new Error(`It was ${taken.kind}`);
     closers.push(() => taken.handed.descriptors.map((fd) => closeSocket(fd)));
     return taken;
@@ -231,10 +241,33 @@ describe('a hand-over', () => {
       expect(giver.calls).to.deep.equal(['freeze', 'prepare', 'released to us']);
     });
 
+    it('tells first what it can while it serves, and freezes when that has been taken up', async () => {
+      serve();
+      const told: unknown[] = [];
+      const taken = await takeOver(loop, path, async (early) => {
+        told.push(early);
+        await nextTurn();
+        expect(giver.calls).to.deep.equal([]);
+      });
+      expect(told).to.deep.equal(['early']);
+      expect(giver.calls).to.deep.equal(['freeze']);
+      if (taken.kind !== 'taken') throw new Error(`It was ${taken.kind}`);
+      closers.push(() => taken.handed.descriptors.map((fd) => closeSocket(fd)));
+      taken.taken.abandon();
+      await until(() => giver.calls.at(-1) === 'thaw');
+    });
+
+    it('freezes nothing when what was told early can not be taken up', async () => {
+      serve();
+      const failing = takeOver(loop, path, () => Promise.reject(new Error('no such certificate')));
+      expect(String(await failure(failing))).to.equal('Error: no such certificate');
+      expect(giver.calls).to.deep.equal([]);
+    });
+
     it('finds nobody where nobody listens, or did', async () => {
-      expect(await takeOver(loop, path)).to.deep.equal({ kind: 'nobody' });
+      expect(await takeOver(loop, path, takeEarly)).to.deep.equal({ kind: 'nobody' });
       serve().close();
-      expect(await takeOver(loop, path)).to.deep.equal({ kind: 'nobody' });
+      expect(await takeOver(loop, path, takeEarly)).to.deep.equal({ kind: 'nobody' });
     });
   });
 
@@ -261,7 +294,7 @@ describe('a hand-over', () => {
     ]) {
       it(`hangs up on ${JSON.stringify(rubbish)}, and freezes nothing`, async () => {
         serve();
-        for (const steps of [0, 2]) {
+        for (const steps of [0, 3]) {
           const caller = call();
           await converse(caller, steps);
           await caller.say(rubbish);
@@ -279,12 +312,12 @@ describe('a hand-over', () => {
         const caller = call();
         await converse(caller, index);
         caller.channel.close();
-        await until(() => giver.calls.at(-1) === 'thaw' || index < 3);
+        await until(() => giver.calls.at(-1) === 'thaw' || index < 4);
         expect(giver.calls.filter((name) => name.startsWith('released'))).to.deep.equal([]);
         let taken: TakeOver | undefined;
         for (let attempt = 0; taken === undefined && attempt < 100; attempt++) {
           // The server may not have seen the end of the one before it.
-          taken = await takeOver(loop, path).catch(() => undefined);
+          taken = await takeOver(loop, path, takeEarly).catch(() => undefined);
         }
         if (taken?.kind !== 'taken') throw new Error('The next one was not served');
         const { handed } = taken;
@@ -305,7 +338,7 @@ describe('a hand-over', () => {
       expect(giver.calls).to.deep.equal(['freeze', 'prepare', 'thaw']);
     });
 
-    for (const steps of [4, 6]) {
+    for (const steps of [5, 7]) {
       it(`goes on when it hears something else than it must after ${conversation[steps - 1]?.[0]}`, async () => {
         serve();
         const caller = call();
@@ -317,7 +350,7 @@ describe('a hand-over', () => {
     }
 
     it('gives up a successor that falls silent at any step, which can then take nothing any more', async () => {
-      const steps = [0, 1, 2, 4, 6];
+      const steps = [0, 1, 2, 3, 5, 7];
       const givers = await Promise.all(
         steps.map(async (count, index) => {
           const own = new RecordingGiver(pair);
@@ -332,8 +365,9 @@ describe('a hand-over', () => {
           return own;
         }),
       );
-      await until(() => givers[4]?.calls.length === 3);
+      await until(() => givers[5]?.calls.length === 3);
       expect(givers.map(({ calls }) => calls)).to.deep.equal([
+        [],
         [],
         [],
         [],
@@ -345,7 +379,7 @@ describe('a hand-over', () => {
     it('hangs up when it can not freeze, has nothing to thaw, and serves the next one', async () => {
       serve();
       giver.freezing = () => Promise.reject(new Error('not now'));
-      expect(await failure(takeOver(loop, path))).to.be.instanceOf(ChannelError);
+      expect(await failure(takeOver(loop, path, takeEarly))).to.be.instanceOf(ChannelError);
       expect(giver.calls).to.deep.equal(['freeze']);
       giver.freezing = async () => undefined;
       const { taken } = await take();
@@ -355,7 +389,7 @@ describe('a hand-over', () => {
     it('goes on when a descriptor of its state can not be sent', async () => {
       const own = new RecordingGiver([...pair, 1_000_000]);
       serve(own);
-      expect(await failure(takeOver(loop, path))).to.be.instanceOf(ChannelError);
+      expect(await failure(takeOver(loop, path, takeEarly))).to.be.instanceOf(ChannelError);
       await until(() => own.calls.length === 2);
       expect(own.calls).to.deep.equal(['freeze', 'thaw']);
     });
@@ -363,7 +397,7 @@ describe('a hand-over', () => {
     it('hangs up on a second successor while it serves a first', async () => {
       serve();
       const { taken } = await take();
-      expect(await failure(takeOver(loop, path))).to.be.instanceOf(ChannelError);
+      expect(await failure(takeOver(loop, path, takeEarly))).to.be.instanceOf(ChannelError);
       expect(await taken.confirm()).to.equal(true);
       await until(() => giver.calls.length === 3);
       expect(giver.calls).to.deep.equal(['freeze', 'prepare', 'released to us']);
@@ -384,7 +418,10 @@ describe('a hand-over', () => {
         await channel.receive(soon());
         await say(channel, { kind: 'refused', reason: 'too new' });
       });
-      expect(await takeOver(loop, path)).to.deep.equal({ kind: 'refused', reason: 'too new' });
+      expect(await takeOver(loop, path, takeEarly)).to.deep.equal({
+        kind: 'refused',
+        reason: 'too new',
+      });
       await speaking;
     });
 
@@ -415,7 +452,7 @@ describe('a hand-over', () => {
     for (const [what, speak] of Object.entries(breaks)) {
       it(`throws when the predecessor ${what}, and keeps nothing`, async () => {
         const speaking = predecessor(speak);
-        expect(await failure(takeOver(loop, path))).to.be.instanceOf(ChannelError);
+        expect(await failure(takeOver(loop, path, takeEarly))).to.be.instanceOf(ChannelError);
         await speaking;
       });
     }
