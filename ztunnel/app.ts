@@ -15,7 +15,7 @@ import type { IdentityMaterial } from '#dataplane/identity/material.ts';
 import type { MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
-import { raiseOpenFilesLimit } from '#linux/limits.ts';
+import { openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
 import { netnsId, selfCheckNetns } from '#linux/netns.ts';
 import { setThreadPriorities } from '#linux/priority.ts';
 import type { Loop } from '#reactor/loop.ts';
@@ -110,7 +110,7 @@ export class App implements Giver {
     this.#log = new Logger(output, 'ztunnel');
     for (const warning of warnings) this.#log.warn(warning);
 
-    this.#workers = new Workers(workerSettings(config), {
+    this.#workers = new Workers(workerSettings(config, openFilesLimit().hard), {
       onLog: (batch) => this.#writer.writeBatch(batch),
       onReport: (problem) => this.#log.error(problem),
       // Cuts a long back-off short. What no pod of this node has is not asked for.

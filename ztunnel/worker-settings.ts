@@ -1,10 +1,11 @@
 import type { TunnelOptions } from '#hbone/options.ts';
 
 import type { Config } from './config.ts';
+import { admissionLimits } from './proxy/admission.ts';
 import type { WorkerSettings } from './worker/protocol.ts';
 
-/** The settings that workers need, from those of the process. */
-export function workerSettings(config: Config): WorkerSettings {
+/** The settings that workers need, from those of the process; `openFilesMax`: its limit of descriptors. */
+export function workerSettings(config: Config, openFilesMax: number): WorkerSettings {
   const { keepalive, pool, http2 } = config;
   const tunnels: TunnelOptions = {
     streamWindow: http2.streamWindowBytes,
@@ -30,6 +31,7 @@ export function workerSettings(config: Config): WorkerSettings {
     },
     listen: { ipv6: config.ipv6Enabled, reusePort: config.inpod.portReuse },
     tunnels,
+    admission: admissionLimits(openFilesMax, config.workerThreads),
     log: config.log,
     policyInfoLogging: config.policyInfoLogging,
   };

@@ -1,21 +1,17 @@
 import { createConnection, type Socket } from 'node:net';
 
-import { RateLimitedLines } from '#common/log/rate-limit.ts';
 import type { AccessRecord } from '#dataplane/telemetry/access-log.ts';
-import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
-import { defaultTunnelOptions, type TunnelOptions } from '#hbone/options.ts';
 import { TunnelPool } from '#hbone/pool.ts';
-import { STAGING_BYTES, Tunnel } from '#hbone/tunnel.ts';
+import { Tunnel } from '#hbone/tunnel.ts';
 import { localAddress, peerAddress } from '#linux/socket.ts';
 import type { Loop } from '#reactor/loop.ts';
-import { allocateSlab, SlabPool } from '#reactor/memory.ts';
-import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
-import { Connections } from '#ztunnel/proxy/connections.ts';
+import { PodAdmission } from '#ztunnel/proxy/admission.ts';
 import type { PodContext } from '#ztunnel/proxy/context.ts';
 import { OutboundConnection } from '#ztunnel/proxy/outbound.ts';
 
 import { ip, storeOf, workload } from './mesh.ts';
+import { threadContext } from './thread-context.ts';
 import { connectTo, Listener } from './tls-sockets.ts';
 
 const TARGET = '10.0.2.10';
@@ -31,50 +27,27 @@ export class OutboundPod implements Disposable {
   dials = 0;
   readonly #entry: Listener;
 
-  constructor(
-    loop: Loop,
-    tls: TlsContext,
-    peerPort: number,
-    options: TunnelOptions = defaultTunnelOptions,
-  ) {
-    const host = {
-      loop,
-      buffers: allocateTlsBuffers(),
-      staging: new SlabPool(STAGING_BYTES, 4),
-      options,
-    };
+  constructor(loop: Loop, tls: TlsContext, peerPort: number) {
     const common = { serviceAccount: 'app', protocol: 'HBONE' } as const;
     const mesh = storeOf({
       workloads: [workload('till', '127.0.0.1', common), workload('shop', TARGET, common)],
     });
+    const thread = threadContext(loop, mesh);
     const pool = new TunnelPool((target, owner) => {
       this.dials++;
       const fd = connectTo(peerPort);
       const local = localAddress(fd) ?? target.address;
-      return Tunnel.dial(host, owner, tls, { fd, local, remote: target.address });
+      return Tunnel.dial(thread.tunnels, owner, tls, { fd, local, remote: target.address });
     });
+    const podName = { name: 'till', namespace: 'default', serviceAccount: 'app' };
     this.context = {
       thread: {
-        loop,
-        scratch: allocateSlab(65_536),
-        mesh,
-        tunnels: host,
+        ...thread,
         identities: {
           whenReady: (_identity, waiter) => waiter.onIdentityReady(tls),
           cancel: () => undefined,
           ready: () => tls,
         },
-        connections: new Connections(mesh),
-        settings: {
-          network: '',
-          packetMark: undefined,
-          keepAlive: undefined,
-          userTimeoutMs: undefined,
-          originalSource: false,
-          responseBaggage: true,
-          localhostAppTunnel: true,
-        },
-        metrics: new TrafficMetrics(),
         access: {
           wants: (event) => event === 'complete',
           write: (record) => {
@@ -82,10 +55,9 @@ export class OutboundPod implements Disposable {
             loop.returnToNode();
           },
         },
-        report: () => undefined,
-        repeated: new RateLimitedLines(() => undefined),
       },
-      pod: { name: 'till', namespace: 'default', serviceAccount: 'app' },
+      pod: podName,
+      admission: new PodAdmission(thread.admission, podName, () => undefined),
       netnsFd: -1,
       pool,
       live: new Set(),

@@ -7,6 +7,11 @@ import { STAGING_BYTES } from '#hbone/tunnel.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { allocateSlab, SlabPool } from '#reactor/memory.ts';
 import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
+import {
+  type AdmissionLimits,
+  admissionLimits,
+  threadAdmission,
+} from '#ztunnel/proxy/admission.ts';
 import { Connections } from '#ztunnel/proxy/connections.ts';
 import type { ThreadContext } from '#ztunnel/proxy/context.ts';
 import { Identities } from '#ztunnel/worker/identities.ts';
@@ -20,8 +25,20 @@ export interface TestThread extends ThreadContext {
   readonly written: Written[];
 }
 
-export function threadContext(loop: Loop, mesh: MeshStore): TestThread {
+export interface TestThreadOptions {
+  /** Where other limits than those of a real process hold. */
+  readonly limits?: Partial<AdmissionLimits>;
+  /** Default: a report fails the test. */
+  readonly report?: (problem: string) => void;
+}
+
+export function threadContext(
+  loop: Loop,
+  mesh: MeshStore,
+  { limits, report = fail }: TestThreadOptions = {},
+): TestThread {
   const written: Written[] = [];
+  const admission = threadAdmission({ ...admissionLimits(Infinity, 1), ...limits });
   return {
     loop,
     mesh,
@@ -34,7 +51,7 @@ export function threadContext(loop: Loop, mesh: MeshStore): TestThread {
       options: defaultTunnelOptions,
     },
     identities: new Identities(loop, () => undefined),
-    connections: new Connections(mesh),
+    connections: new Connections(mesh, admission.connections),
     settings: {
       network: '',
       packetMark: undefined,
@@ -44,13 +61,14 @@ export function threadContext(loop: Loop, mesh: MeshStore): TestThread {
       responseBaggage: true,
       localhostAppTunnel: true,
     },
+    admission,
     metrics: new TrafficMetrics(),
     access: {
       wants: () => true,
       write: (record, event) => written.push({ ...structuredClone(record), event }),
     },
-    report: fail,
-    repeated: new RateLimitedLines(fail),
+    report,
+    repeated: new RateLimitedLines(report),
   };
 }
 

@@ -4,6 +4,8 @@ import type { WorkloadUid } from '#dataplane/state/names.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 
+import type { PeerCounts } from './peer-counts.ts';
+
 export type Denial = Verdict & { readonly kind: 'deny' };
 
 /** An inbound connection that policies decide about for as long as it lives. */
@@ -23,10 +25,13 @@ export class Connections {
   /** Told of every judgement; for the log of what policies decide and would decide. */
   onVerdict: ((facts: ConnectionFacts, verdict: Verdict) => void) | undefined;
   readonly #mesh: MeshView;
+  readonly #peers: PeerCounts;
   readonly #live = new Set<PolicedConnection>();
 
-  constructor(mesh: MeshView) {
+  /** `peers`: the live connections are counted there, by source. */
+  constructor(mesh: MeshView, peers: PeerCounts) {
     this.#mesh = mesh;
+    this.#peers = peers;
   }
 
   get size(): number {
@@ -34,11 +39,13 @@ export class Connections {
   }
 
   register(connection: PolicedConnection): void {
+    if (this.#live.has(connection)) return;
     this.#live.add(connection);
+    this.#peers.add(connection.facts.sourceIp);
   }
 
   forget(connection: PolicedConnection): void {
-    this.#live.delete(connection);
+    if (this.#live.delete(connection)) this.#peers.remove(connection.facts.sourceIp);
   }
 
   /** What the policies of this moment say. */

@@ -12,6 +12,7 @@ import { own } from '#reactor/owned-descriptors.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 
 import type { Telemetry } from './accounting.ts';
+import type { PodAdmission, ThreadAdmission } from './admission.ts';
 import type { Connections } from './connections.ts';
 
 /** What is the same for every connection of a process. Plain data. */
@@ -55,6 +56,7 @@ export interface ThreadContext extends Telemetry {
   readonly identities: IdentitySource;
   readonly connections: Connections;
   readonly settings: ProxySettings;
+  readonly admission: ThreadAdmission;
   /** Tells the operator about a condition of this process. */
   report(problem: string): void;
   /** The same for what can happen again and again. */
@@ -68,6 +70,7 @@ export interface PodContext {
   /** The pod's network namespace: sockets are made inside it. */
   readonly netnsFd: number;
   readonly pool: TunnelPool;
+  readonly admission: PodAdmission;
   /** Live connections, each of them for the hand-over and for the end of the pod. */
   readonly live: Set<LiveConnection>;
   /** Those of them that came in plaintext and wait for the pod's configuration. */

@@ -26,18 +26,20 @@ import {
   type PodContext,
 } from './context.ts';
 import { localWorkload } from './local-workload.ts';
+import type { PeerTunnels } from './peer-counts.ts';
 import { type AcceptedRequest, readTunnelRequest } from './tunnel-request.ts';
 
 const NO_ERROR = 0x0;
 
 /** The 15008 side of a pod: decides which peers and requests are let in. */
 export class InboundTunnels implements TunnelOwner {
-  readonly tunnels: Set<Tunnel> = new Set();
+  readonly tunnels: PeerTunnels;
   readonly #context: PodContext;
   readonly #handshaking = new Set<Tunnel>();
 
   constructor(context: PodContext) {
     this.#context = context;
+    this.tunnels = context.admission.tunnels;
   }
 
   /** Tunnels whose handshake is not done. */
@@ -74,7 +76,11 @@ export class InboundTunnels implements TunnelOwner {
   }
 
   onTunnelRequest(tunnel: Tunnel, stream: Http2Stream, headers: readonly Header[]): void {
-    const { thread } = this.#context;
+    const { thread, admission, live } = this.#context;
+    if (!admission.admitsConnection(live.size, tunnel.remote.ip, thread.loop.nowMs)) {
+      answer(tunnel, stream, 503);
+      return;
+    }
     const workload = localWorkload(this.#context);
     const request = readTunnelRequest(headers, {
       localAddress: tunnel.local,

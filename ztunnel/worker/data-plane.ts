@@ -13,6 +13,7 @@ import type { Timer } from '#reactor/timers.ts';
 import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 
 import type { AccessSink } from '../proxy/accounting.ts';
+import { threadAdmission } from '../proxy/admission.ts';
 import { Connections } from '../proxy/connections.ts';
 import type { ThreadContext } from '../proxy/context.ts';
 import { Identities } from './identities.ts';
@@ -65,6 +66,7 @@ export class DataPlane {
       post({ type: 'identity-wanted', identity }),
     );
     this.#log = new WorkerLog(loop, settings, post);
+    const admission = threadAdmission(settings.admission);
     this.#thread = {
       loop,
       scratch: allocateSlab(SCRATCH_BYTES),
@@ -76,8 +78,9 @@ export class DataPlane {
         options: settings.tunnels,
       },
       identities: this.#identities,
-      connections: new Connections(this.#mesh),
+      connections: new Connections(this.#mesh, admission.connections),
       settings: settings.proxy,
+      admission,
       metrics: new TrafficMetrics(),
       access: this.#log,
       report: (problem) => post({ type: 'report', problem }),

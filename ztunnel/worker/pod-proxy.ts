@@ -13,6 +13,7 @@ import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 
 import { refuseEarly } from '../proxy/accounting.ts';
+import { HANDSHAKES_PER_POD_MAX, PodAdmission } from '../proxy/admission.ts';
 import {
   connectFromPod,
   type LiveConnection,
@@ -49,8 +50,6 @@ const listenerNames: readonly ListenerName[] = ['outbound', 'plaintext', 'inboun
 
 /** Longer than a burst of a busy client; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4_096;
-/** Handshakes in progress at one pod. A peer that floods gets RST; each ends after 10 s anyway. */
-const HANDSHAKES_MAX = 1_000;
 
 /** Everything that serves one pod: listeners inside its namespace, its tunnels, its connections. */
 export class PodProxy {
@@ -69,6 +68,7 @@ export class PodProxy {
       pod,
       netnsFd,
       pool,
+      admission: new PodAdmission(thread.admission, pod, (problem) => thread.report(problem)),
       live: new Set<LiveConnection>(),
       waitingPlaintext: new Set<LiveConnection>(),
     };
@@ -167,6 +167,13 @@ export class PodProxy {
       new WaitingTunnel(this, fd, { local, remote }).begin();
       return;
     }
+    const { admission, live, thread } = this.context;
+    const peer = name === 'plaintext' ? remote.ip : undefined;
+    if (!admission.admitsConnection(live.size, peer, thread.loop.nowMs)) {
+      setLinger0(fd);
+      closeSocket(fd);
+      return;
+    }
     const target = originalDestination(fd) ?? local;
     const accepted = { source: remote, target, startMs: Date.now() };
     if (name === 'plaintext') acceptPlaintext(this.context, fd, accepted);
@@ -175,12 +182,13 @@ export class PodProxy {
 
   /** The certificate is there: the handshake can start. */
   startTunnel(fd: number, ends: Ends, tls: TlsContext): void {
-    if (this.inbound.handshaking >= HANDSHAKES_MAX) {
+    const { thread, admission } = this.context;
+    const { tunnels, loop } = thread;
+    if (!admission.admitsTunnel(ends.remote.ip, this.inbound.handshaking, loop.nowMs)) {
       setLinger0(fd);
       closeSocket(fd);
       return;
     }
-    const { tunnels } = this.context.thread;
     this.inbound.begun(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
   }
 
@@ -266,7 +274,7 @@ class WaitingTunnel implements Timer {
       this.onIdentityReady(ready);
       return;
     }
-    if (waiting.size >= HANDSHAKES_MAX && !waiting.has(this)) {
+    if (waiting.size >= HANDSHAKES_PER_POD_MAX && !waiting.has(this)) {
       this.close();
       return;
     }

@@ -7,6 +7,7 @@ import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
 import type { TunnelOptions } from '#hbone/options.ts';
 import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 
+import type { AdmissionLimits } from '../proxy/admission.ts';
 import type { ConnectionDescription, ProxySettings } from '../proxy/context.ts';
 import type { IdentityUpdate } from './identities.ts';
 import type { PackedPod } from './packed-pod.ts';
@@ -16,6 +17,8 @@ export interface WorkerSettings {
   readonly proxy: ProxySettings;
   readonly listen: ListenSettings;
   readonly tunnels: TunnelOptions;
+  /** Of each worker. */
+  readonly admission: AdmissionLimits;
   readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
   /** Log what policies decide at `info` instead of `debug`. */
   readonly policyInfoLogging: boolean;

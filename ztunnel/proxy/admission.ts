@@ -1,0 +1,128 @@
+import { RateLimitedLines } from '#common/log/rate-limit.ts';
+import type { IpAddress } from '#common/net/address.ts';
+import type { LocalPod } from '#dataplane/state/view.ts';
+
+import { PeerCounts, PeerTunnels } from './peer-counts.ts';
+
+/** What one data worker takes. Numbers of tunnels and connections that are open at once. */
+export interface AdmissionLimits {
+  /** Inbound tunnels of one pod. */
+  readonly tunnelsPerPod: number;
+  /** Inbound tunnels of one address to one pod, and to all pods of the worker. */
+  readonly tunnelsPerPodAndPeer: number;
+  readonly tunnelsPerPeer: number;
+  /** Connections of one pod, in and out, through tunnels and plain. */
+  readonly connectionsPerPod: number;
+  /** Inbound connections of one address to all pods of the worker. */
+  readonly connectionsPerPeer: number;
+}
+
+/** Tunnels: every client pod has its own, so this is a pod that thousands of others call. */
+const TUNNELS_PER_POD_MAX = 16_384;
+/** Tunnels: at 100 streams each, more connections than one address has ports for (28,232 by default). */
+const TUNNELS_PER_POD_AND_PEER_MAX = 512;
+/** Tunnels: a gateway with 32 threads that calls 128 pods of the node, each thread with its own. */
+const TUNNELS_PER_PEER_MAX = 4_096;
+/** Tunnels in their handshake at one pod: twice what one address may have; each ends after 10 s anyway. */
+export const HANDSHAKES_PER_POD_MAX = 1_000;
+/** Connections: several times what the busiest pods hold. */
+const CONNECTIONS_PER_POD_MAX = 65_536;
+/** Connections: what one address could have without a mesh to one port, rounded up. */
+const CONNECTIONS_PER_PEER_MAX = 32_768;
+
+/** A connection takes up to two descriptors; one pod gets at most two thirds of them. */
+const DESCRIPTORS_PER_POD_CONNECTION = 3;
+/** Of all descriptors, over all workers: one address gets at most half for connections, an eighth for tunnels. */
+const PEER_CONNECTIONS_SHARE = 1 / 2;
+const PEER_TUNNELS_SHARE = 1 / 8;
+/** One pod's tunnels get at most a quarter. */
+const POD_TUNNELS_SHARE = 1 / 4;
+
+/**
+ * The limits of each of `workers` data workers in a process that may have `openFilesMax` descriptors: the
+ * constants, or less where descriptors are few.
+ */
+export function admissionLimits(openFilesMax: number, workers: number): AdmissionLimits {
+  const most = (constant: number, share: number): number =>
+    Math.max(1, Math.min(constant, Math.floor(openFilesMax * share)));
+  const tunnelsPerPeer = most(TUNNELS_PER_PEER_MAX, PEER_TUNNELS_SHARE / workers);
+  return {
+    tunnelsPerPod: most(TUNNELS_PER_POD_MAX, POD_TUNNELS_SHARE),
+    tunnelsPerPodAndPeer: Math.min(TUNNELS_PER_POD_AND_PEER_MAX, tunnelsPerPeer),
+    tunnelsPerPeer,
+    connectionsPerPod: most(CONNECTIONS_PER_POD_MAX, 1 / DESCRIPTORS_PER_POD_CONNECTION),
+    connectionsPerPeer: most(CONNECTIONS_PER_PEER_MAX, PEER_CONNECTIONS_SHARE / workers),
+  };
+}
+
+/** What counts for the limits on a whole thread. */
+export interface ThreadAdmission {
+  readonly limits: AdmissionLimits;
+  /** Inbound tunnels, by peer. */
+  readonly tunnels: PeerCounts;
+  /** Inbound connections, by peer. */
+  readonly connections: PeerCounts;
+}
+
+export function threadAdmission(limits: AdmissionLimits): ThreadAdmission {
+  return { limits, tunnels: new PeerCounts(), connections: new PeerCounts() };
+}
+
+/** Decides whether one pod takes one more tunnel or connection, and tells the operator when it doesn't. */
+export class PodAdmission {
+  readonly tunnels: PeerTunnels;
+  readonly #thread: ThreadAdmission;
+  readonly #name: string;
+  readonly #lines: RateLimitedLines;
+
+  constructor(thread: ThreadAdmission, pod: LocalPod, report: (problem: string) => void) {
+    this.#thread = thread;
+    this.#name = `${pod.namespace}/${pod.name}`;
+    this.#lines = new RateLimitedLines(report);
+    this.tunnels = new PeerTunnels(thread.tunnels);
+  }
+
+  /** Is there room for one more inbound tunnel of `peer`, beside `handshaking` that are not open yet? */
+  admitsTunnel(peer: IpAddress, handshaking: number, nowMs: number): boolean {
+    const { limits, tunnels } = this.#thread;
+    const what = `refused a tunnel from ${peer} to pod ${this.#name}`;
+    if (handshaking >= HANDSHAKES_PER_POD_MAX) {
+      const line = `${what}: ${HANDSHAKES_PER_POD_MAX} others are in their handshake, as many as may be at one pod`;
+      return this.#refuses('handshakes', line, nowMs);
+    }
+    if (this.tunnels.size >= limits.tunnelsPerPod) {
+      const line = `${what}: the pod has ${limits.tunnelsPerPod} tunnels, as many as one pod may`;
+      return this.#refuses('tunnels of the pod', line, nowMs);
+    }
+    if (this.tunnels.from(peer) >= limits.tunnelsPerPodAndPeer) {
+      const line = `${what}: the address has ${limits.tunnelsPerPodAndPeer} tunnels to this pod, as many as it may`;
+      return this.#refuses('tunnels of a peer', line, nowMs);
+    }
+    if (tunnels.of(peer) >= limits.tunnelsPerPeer) {
+      const line = `${what}: the address has ${limits.tunnelsPerPeer} tunnels to pods of this worker, as many as it may`;
+      return this.#refuses('tunnels of a peer', line, nowMs);
+    }
+    return true;
+  }
+
+  /** Is there room for one more connection beside the `open` ones? `peer`: whose it is, for an inbound one. */
+  admitsConnection(open: number, peer: IpAddress | undefined, nowMs: number): boolean {
+    const { limits, connections } = this.#thread;
+    const from = peer === undefined ? '' : ` from ${peer}`;
+    const what = `refused a connection${from} ${peer === undefined ? 'of' : 'to'} pod ${this.#name}`;
+    if (open >= limits.connectionsPerPod) {
+      const line = `${what}: the pod has ${limits.connectionsPerPod} connections, as many as one pod may`;
+      return this.#refuses('connections of the pod', line, nowMs);
+    }
+    if (peer !== undefined && connections.of(peer) >= limits.connectionsPerPeer) {
+      const line = `${what}: the address has ${limits.connectionsPerPeer} connections to pods of this worker, as many as it may`;
+      return this.#refuses('connections of a peer', line, nowMs);
+    }
+    return true;
+  }
+
+  #refuses(kind: string, line: string, nowMs: number): boolean {
+    this.#lines.write(kind, line, nowMs);
+    return false;
+  }
+}
