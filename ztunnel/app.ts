@@ -246,6 +246,7 @@ export class App implements Giver {
 
     // 6. Changes of the configuration, a successor.
     this.#source.follow();
+    this.#totals.follow();
     this.#listenForSuccessor(loop);
     setTimeout(saveCompiledCode, SETTLED_MS).unref();
     // The next hand-over should find us warm, too.

@@ -3,6 +3,9 @@ import { type TrafficCounts, TrafficMetrics } from '#dataplane/telemetry/metrics
 import type { Collected } from './worker/protocol.ts';
 import type { Workers } from './worker/workers.ts';
 
+/** Far shorter than series are kept. */
+const REFRESH_INTERVAL_MS = 60_000;
+
 /** The sums of what the workers count, on the control thread. */
 export class TrafficTotals {
   readonly metrics: TrafficMetrics = new TrafficMetrics();
@@ -36,6 +39,11 @@ export class TrafficTotals {
     return sum(this.#faults.values());
   }
 
+  /** Asks now and then also when nobody looks: what has not been told can't be dropped. */
+  follow(): void {
+    setInterval(() => void this.refresh(), REFRESH_INTERVAL_MS).unref();
+  }
+
   /** Asks every worker. One that does not answer keeps its last figures. */
   async refresh(): Promise<void> {
     const indexes = Array.from({ length: this.#workers.count }, (_, index) => index);
@@ -44,6 +52,7 @@ export class TrafficTotals {
         this.add(index, await this.#workers.ask(index, { kind: 'collect' }));
       }),
     );
+    this.metrics.dropUnused();
   }
 
   /** Takes what one worker has counted since the last time. */

@@ -119,6 +119,21 @@ export function withResponseFlag(
   return values.with(FLAG_INDEX, flag);
 }
 
+/** The same connection without what its peer claims about itself. What is proven stays. */
+export function withoutClaims(values: TrafficLabelValues): TrafficLabelValues {
+  return values.map((value, i) => (CLAIMABLE.has(i) ? UNKNOWN : value));
+}
+
+/** The peer's proven identity, if it has one; `unknown` otherwise. */
+export function sourcePrincipal(values: TrafficLabelValues): string {
+  return values[SOURCE_PRINCIPAL_INDEX] ?? UNKNOWN;
+}
+
+/** Whether a peer says anything about itself that would become a label. */
+export function claimsAnything(claimed: WorkloadFacts | undefined): boolean {
+  return claimed !== undefined && Object.values(claimed).some((value) => value !== undefined);
+}
+
 /** Whether these are the labels of connections that failed. */
 export function isFailure(values: TrafficLabelValues): boolean {
   return values[FLAG_INDEX] !== '-';
@@ -144,6 +159,13 @@ export function namedLabels(values: TrafficLabelValues): Readonly<Record<string,
 
 const ALL_LABELS: readonly string[] = [...TRAFFIC_LABELS, ...LOCALITY_LABELS];
 const FLAG_INDEX = TRAFFIC_LABELS.indexOf('response_flags');
+const SOURCE_PRINCIPAL_INDEX = TRAFFIC_LABELS.indexOf('source_principal');
+/** A peer can only claim to be some source, and its principal is proven. */
+const CLAIMABLE: ReadonlySet<number> = new Set(
+  ALL_LABELS.flatMap((name, i) =>
+    name.startsWith('source_') && i !== SOURCE_PRINCIPAL_INDEX ? [i] : [],
+  ),
+);
 const COARSE: ReadonlySet<string> = new Set([
   'reporter',
   'request_protocol',

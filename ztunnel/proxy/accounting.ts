@@ -3,11 +3,13 @@ import type { Service } from '#dataplane/state/service.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 import type { AccessEvent, AccessRecord } from '#dataplane/telemetry/access-log.ts';
 import {
+  claimsAnything,
   connectionLabels,
   type Reporter,
   type ResponseFlag,
   type TrafficLabelValues,
   type WorkloadFacts,
+  withoutClaims,
 } from '#dataplane/telemetry/connection-labels.ts';
 import type { Series, TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 
@@ -50,6 +52,8 @@ export interface Failure {
 export interface AccountingState {
   readonly record: AccessRecord;
   readonly labels: TrafficLabelValues;
+  /** The source in the labels is what the peer says about itself. */
+  readonly isClaimed: boolean;
   /** Bytes in the direction of the destination, and back, that are in the counters already. */
   readonly countedReceived: number;
   readonly countedSent: number;
@@ -64,6 +68,7 @@ export class Accounting {
   readonly record: AccessRecord;
   readonly #telemetry: Telemetry;
   readonly #labels: TrafficLabelValues;
+  readonly #isClaimed: boolean;
   readonly #series: Series;
   #countedReceived: number;
   #countedSent: number;
@@ -72,8 +77,11 @@ export class Accounting {
   private constructor(telemetry: Telemetry, state: AccountingState) {
     this.#telemetry = telemetry;
     this.record = state.record;
-    this.#labels = state.labels;
-    this.#series = telemetry.metrics.series(state.labels);
+    const { metrics } = telemetry;
+    const hasRoom = !state.isClaimed || metrics.hasRoomFor(state.labels);
+    this.#labels = hasRoom ? state.labels : withoutClaims(state.labels);
+    this.#isClaimed = state.isClaimed && hasRoom;
+    this.#series = metrics.series(this.#labels, this.#isClaimed);
     this.#countedReceived = state.countedReceived;
     this.#countedSent = state.countedSent;
   }
@@ -94,7 +102,8 @@ export class Accounting {
       service: facts.service,
       mutualTls: facts.identities !== undefined,
     });
-    const state = { record, labels, countedReceived: 0, countedSent: 0 };
+    const isClaimed = facts.source === undefined && claimsAnything(facts.claimedSource);
+    const state = { record, labels, isClaimed, countedReceived: 0, countedSent: 0 };
     const accounting = new Accounting(telemetry, state);
     if (facts.countedAsOpened === true) return accounting;
     accounting.#series.opened++;
@@ -111,13 +120,15 @@ export class Accounting {
     return {
       record: this.record,
       labels: this.#labels,
+      isClaimed: this.#isClaimed,
       countedReceived: this.#countedReceived,
       countedSent: this.#countedSent,
     };
   }
 
-  /** Brings the counters up to the connection's totals. */
+  /** Brings the counters up to the connection's totals, and says that it is still there. */
   count(received: number, sent: number): void {
+    this.#series.inUse = true;
     this.#series.receivedBytes += received - this.#countedReceived;
     this.#series.sentBytes += sent - this.#countedSent;
     this.#countedReceived = received;
@@ -137,7 +148,7 @@ export class Accounting {
     } else {
       this.record.error = failure.error;
       if (failure.policy !== undefined) this.record.policy = failure.policy;
-      metrics.closeFailed(this.#labels, failure.flag);
+      metrics.closeFailed(this.#labels, failure.flag, this.#isClaimed);
     }
     if (access.wants('complete', failure !== undefined)) access.write(this.record, 'complete');
   }

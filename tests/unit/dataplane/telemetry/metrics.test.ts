@@ -14,8 +14,8 @@ function labelsTo(workloadName: string): TrafficLabelValues {
   });
 }
 
-function totals(metrics: TrafficMetrics): Record<string, Series> {
-  const found: Record<string, Series> = {};
+function totals(metrics: TrafficMetrics): Record<string, Omit<Series, 'inUse'>> {
+  const found: Record<string, Omit<Series, 'inUse'>> = {};
   for (const { labels, series } of metrics.entries()) {
     const { opened, closed, failed, sentBytes, receivedBytes } = series;
     const { destination_workload: name, response_flags: flag } = labels;
@@ -107,12 +107,13 @@ describe('TrafficMetrics', () => {
     const metrics = new TrafficMetrics();
     const key = labelsTo('a').join('\u0000');
     const rows = [
-      ['too\u0000few', 1, 1, 1, 1, 1],
-      [key, -1, 0, 0, 0, 0],
-      [key, Number.NaN, 0, 0, 0, 0],
-      [key, 1, 0, 0, 0, 0],
+      ['too\u0000few', 1, 1, 1, 1, 1, 0, 0],
+      [key, -1, 0, 0, 0, 0, 0, 0],
+      [key, Number.NaN, 0, 0, 0, 0, 0, 0],
+      [key, 1, 0, 0, 0, 0, 0, -1],
+      [key, 1, 0, 0, 0, 0, 0, 0],
     ] as const;
-    expect(metrics.absorb({ rows, overflowed: 0 })).to.equal(3);
+    expect(metrics.absorb({ rows, overflowed: 0 })).to.equal(4);
     expect(totals(metrics)['a -']?.opened).to.equal(1);
   });
 });

@@ -27,6 +27,7 @@ function connection(fd: number): PodState['outbound'][number] {
       bytesReceived: 0,
     },
     labels: Array.from({ length: LABELS }, (_, index) => `a label with the number ${index}`),
+    isClaimed: false,
     countedReceived: 0,
     countedSent: 0,
   };
