@@ -1,5 +1,6 @@
 import {
   type DescMessage,
+  type DescMethodBiDiStreaming,
   type DescMethodUnary,
   fromBinary,
   type MessageShape,
@@ -36,6 +37,24 @@ const KEEPALIVE_TIME_MS = 30_000;
 const KEEPALIVE_TIMEOUT_MS = 10_000;
 // As long as the longest call may take: a connection that takes longer serves nobody.
 const HANDSHAKE_DEADLINE_MS = 10_000;
+
+/** The other side of a stream. Called one after the other. */
+export interface StreamHandler<Response> {
+  onMessage(message: Response): void;
+  /** Once, as the last. `ok`: the server has ended it without complaint. */
+  onEnd(end: StreamEnd): void;
+}
+
+export interface StreamEnd {
+  readonly status: Status;
+  readonly details: string;
+}
+
+/** Our side of a stream. After its end nothing is sent. */
+export interface MessageStream<Request> {
+  send(message: Request): void;
+  cancel(): void;
+}
 
 /** A gRPC connection to one address. Opens with the first call; whoever made it closes it. */
 export class Channel implements Disposable {
@@ -102,6 +121,39 @@ export class Channel implements Disposable {
       if (options.signal.aborted) cancel();
       else options.signal.addEventListener('abort', cancel, { once: true });
     });
+  }
+
+  /** Opens a stream of messages in both directions. Never throws. */
+  stream<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+    headers: ReadonlyMap<string, string>,
+    handler: StreamHandler<MessageShape<O>>,
+  ): MessageStream<MessageShape<I>> {
+    const call = this.#client.makeBidiStreamRequest(
+      `/${method.parent.typeName}/${method.name}`,
+      (message: MessageShape<I>) => Buffer.from(toBinary(method.input, message)),
+      (bytes: Buffer) => fromBinary(method.output, bytes),
+      metadata(headers) ?? new Metadata(),
+    );
+    this.#calls++;
+    let open = true;
+    call.on('data', (message: MessageShape<O>) => {
+      if (open) handler.onMessage(message);
+    });
+    // Followed by a status, which says the same.
+    call.on('error', () => undefined);
+    call.on('status', ({ code, details }) => {
+      open = false;
+      this.#finished();
+      handler.onEnd({ status: code, details });
+    });
+    if (metadata(headers) === undefined) call.cancel();
+    return {
+      send: (message) => {
+        if (open) call.write(message);
+      },
+      cancel: () => call.cancel(),
+    };
   }
 
   /** Calls under way come to their end; then the connection closes. */
