@@ -49,6 +49,11 @@ const RESPONSE_DEADLINE_MS = 20_000;
  * memory that such ends hold together.
  */
 const LEFTOVER_STALL_MS = 60_000;
+/**
+ * The same while the tunnel lives. Its windows bound the memory, but each such stream takes a place in the tunnel
+ * that its peer can't free any more.
+ */
+const FINISHED_STALL_MS = 300_000;
 /** Largest single read of an application's bytes; see the reactor's batching figures. */
 const BATCH_BYTES_MAX = 1_032_192;
 const READS_PER_EVENT = 2;
@@ -164,6 +169,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
       this.#loop.timers.schedule(this, this.#loop.nowMs + RESPONSE_DEADLINE_MS);
     }
     this.#stalled = false;
+    this.#awaitReader();
     this.#update();
   }
 
@@ -217,7 +223,10 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
 
   onTimer(): void {
     if (this.phase === 'open') {
-      const reason = `application read nothing for ${LEFTOVER_STALL_MS / 1_000} s after the tunnel's end`;
+      const [stallMs, end] = this.#tunnelGone
+        ? [LEFTOVER_STALL_MS, "the tunnel's end"]
+        : [FINISHED_STALL_MS, "the stream's end"];
+      const reason = `application read nothing for ${stallMs / 1_000} s after ${end}`;
       this.#fail({ kind: 'failed', stage: 'tunnel', reason }, CANCEL);
     } else if (this.phase === 'connecting') {
       const reason = `no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
@@ -273,6 +282,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   onStreamEnd(): void {
     if (this.phase === 'ended' || this.#peerEnded) return;
     this.#peerEnded = true;
+    this.#awaitReader();
     this.#finishIfPeerEnded();
     this.#endIfDone();
   }
@@ -306,7 +316,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     if (this.phase === 'open' && this.#appEnded && this.#peerEnded) {
       // All that the peer sent is here: the application gets it, without the tunnel.
       this.#tunnelGone = true;
-      this.#loop.timers.schedule(this, this.#loop.nowMs + LEFTOVER_STALL_MS);
+      this.#awaitReader();
       return;
     }
     this.#close(true);
@@ -362,7 +372,10 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
       }
       this.#appEnded = received === 0;
       tunnel.commit(stream, received, this.#appEnded);
-      if (this.#appEnded) break;
+      if (this.#appEnded) {
+        this.#awaitReader();
+        break;
+      }
       this.toTunnel += received;
       if (received < room) break;
       if (room === this.#batch) this.#batch = Math.min(this.#batch * 2, BATCH_BYTES_MAX);
@@ -380,12 +393,19 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     }
     if (sent > 0) {
       this.tunnel.consume(this.stream, sent);
-      if (this.#tunnelGone) this.#loop.timers.schedule(this, this.#loop.nowMs + LEFTOVER_STALL_MS);
+      this.#awaitReader();
     }
     this.#finishIfPeerEnded();
     this.#update();
     this.#endIfDone();
     return this.phase === 'open';
+  }
+
+  /** Both sides have ended, and all that is left is for the application to read: not for ever. */
+  #awaitReader(): void {
+    if (!this.#appEnded || !this.#peerEnded || this.#pending.length === 0) return;
+    const stallMs = this.#tunnelGone ? LEFTOVER_STALL_MS : FINISHED_STALL_MS;
+    this.#loop.timers.schedule(this, this.#loop.nowMs + stallMs);
   }
 
   #finishIfPeerEnded(): void {

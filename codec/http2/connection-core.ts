@@ -23,6 +23,8 @@ export class ConnectionCore {
   readonly guards: Guards;
   readonly closedStreams: ClosedStreams = new ClosedStreams();
   readonly streams: Map<number, Http2Stream> = new Map();
+  /** Of {@link streams}: those that both sides have ended. For the peer they are closed. */
+  lingering = 0;
   readonly peer: Settings = { ...INITIAL_SETTINGS };
   encoder: HpackEncoder;
   peerSettingsSeen = false;
@@ -98,7 +100,25 @@ export class ConnectionCore {
    * the connection's credit: what is waiting for a slow reader stays bounded, and can move to another process.
    */
   closeIfDone(stream: Http2Stream): void {
-    if (stream.bothEnded && stream.unconsumed === 0) this.close(stream);
+    if (!stream.bothEnded || stream.closed) return;
+    if (stream.unconsumed === 0) this.close(stream);
+    else if (!stream.lingering) this.#linger(stream);
+  }
+
+  /** Takes over a stream of another process. */
+  adopt(stream: Http2Stream): void {
+    this.streams.set(stream.id, stream);
+    if (stream.bothEnded) this.#linger(stream);
+  }
+
+  /** Streams that count for the limits of either side (RFC 9113 section 5.1.2). */
+  get openStreams(): number {
+    return this.streams.size - this.lingering;
+  }
+
+  #linger(stream: Http2Stream): void {
+    stream.lingering = true;
+    this.lingering++;
   }
 
   /** Forgets a stream, consumed or not. Bytes that it still held count as consumed for the connection. */
@@ -106,6 +126,7 @@ export class ConnectionCore {
     if (stream.closed) return;
     stream.closed = true;
     this.streams.delete(stream.id);
+    if (stream.lingering) this.lingering--;
     const held = stream.unconsumed;
     stream.unconsumed = 0;
     this.giveCredit(held);

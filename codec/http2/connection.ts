@@ -96,7 +96,7 @@ export class Http2Connection implements FrameSink {
       !this.#core.goawaySent &&
       this.#core.goawayReceived === undefined &&
       this.#core.nextStreamId <= MAX_31_BITS &&
-      this.#core.streams.size < this.#core.peer.maxConcurrentStreams
+      this.#core.openStreams < this.#core.peer.maxConcurrentStreams
     );
   }
 
@@ -304,7 +304,7 @@ export class Http2Connection implements FrameSink {
     core.goawaySent = state.goawaySent;
     core.goawayReceived = state.goawayReceived;
     core.pingsWaiting = state.pingsWaiting;
-    for (const stream of state.streams) core.streams.set(stream.id, restoreStream(stream));
+    for (const stream of state.streams) core.adopt(restoreStream(stream));
     core.closedStreams.restore(state.closedStreams);
     core.encoder = HpackEncoder.restore(state.encoder);
     core.guards.restore(state.guards);

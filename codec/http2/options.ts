@@ -15,7 +15,10 @@ export interface Http2Options {
   readonly connectionWindow?: number;
   /** Payload bytes of one frame that we take. 16,384 to 2^24-1; default 1 MiB. */
   readonly maxFrameSize?: number;
-  /** Streams that the peer may have open at once; a client gets none from a server. Default 200. */
+  /**
+   * Streams that the peer may have open at once; a client gets none from a server. No more are kept that both
+   * sides have ended and the application has not read: beyond that new ones are refused. Default 200.
+   */
   readonly maxConcurrentStreams?: number;
   /** Decoded bytes of one header list, each field counted with 32 more. Default 65,536 (server), 16,384 (client). */
   readonly maxHeaderListSize?: number;

@@ -119,8 +119,10 @@ export class HeadersReceiver {
     core.highestPeerStream = streamId;
     // It was on its way when we said that we take no more (RFC 9113 section 6.8).
     if (streamId > core.refuseAbove) return void core.spend(core.guards.ignoredFrames);
-    if (core.streams.size >= core.options.maxConcurrentStreams)
-      return core.refuseStream(streamId, ErrorCode.refusedStream);
+    const { maxConcurrentStreams } = core.options;
+    const tooMany =
+      core.openStreams >= maxConcurrentStreams || core.lingering >= maxConcurrentStreams;
+    if (tooMany) return core.refuseStream(streamId, ErrorCode.refusedStream);
     const list = this.#list;
     if (list.tooLarge) return core.refuseStream(streamId, ErrorCode.enhanceYourCalm);
     const connect = list.method === 'CONNECT';

@@ -26,6 +26,8 @@ export class Http2Stream {
   localEnded = false;
   /** The peer has sent END_STREAM. */
   remoteEnded = false;
+  /** Both sides have ended it, and it is kept for its bytes. */
+  lingering = false;
   /** The connection has forgotten this stream. */
   closed = false;
   /** The request's or final response's headers have come in: the next ones are trailers. */

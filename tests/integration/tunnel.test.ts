@@ -29,6 +29,7 @@ import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { SlabPool } from '#reactor/memory.ts';
 import { closeSocket } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
+import type { Timer } from '#reactor/timers.ts';
 import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 import { TlsContext } from '#reactor/tls/context.ts';
 import { APP, TestAuthority } from '#tests/support/tls-material.ts';
@@ -483,6 +484,40 @@ describe('a tunnel between two relays', () => {
       expect(both.client.seen).to.deep.equal([{ kind: 'complete' }]);
     });
 
+    it('is reset, and gives its place up, when the application reads nothing for five minutes', async () => {
+      const both = pair(() => portOf(app));
+      const dueMs = dueTimes(loop);
+      const socket = await halfClosed(both);
+      const [relay] = both.clientRelays;
+      expect(dueMs.get(relay!)! - loop.nowMs).to.be.within(290_000, 300_000);
+      const { tunnel } = [...both.pool.open()][0]!;
+      const failed = once(socket, 'error');
+      relay!.onTimer();
+      expect(tunnel.streamCount).to.equal(0);
+      const reason = "application read nothing for 300 s after the stream's end";
+      expect(both.client.seen).to.deep.equal([{ kind: 'failed', stage: 'tunnel', reason }]);
+      socket.resume();
+      expect(((await failed)[0] as NodeJS.ErrnoException).code).to.equal('ECONNRESET');
+    });
+
+    it('has five minutes again with every byte that the application reads', async () => {
+      const both = pair(() => portOf(app));
+      const dueMs = dueTimes(loop);
+      const socket = await halfClosed(both);
+      const [relay] = both.clientRelays;
+      let last = dueMs.get(relay!)!;
+      let moved = 0;
+      socket.on('data', () => {
+        const due = dueMs.get(relay!)!;
+        if (due > last) moved++;
+        last = due;
+      });
+      socket.resume();
+      await once(socket, 'end');
+      expect(moved).to.be.greaterThan(1);
+      expect(both.client.seen).to.deep.equal([{ kind: 'complete' }]);
+    });
+
     it('moves, and loses no byte', async () => {
       const both = pair(() => portOf(app));
       const socket = await halfClosed(both);
@@ -521,6 +556,17 @@ describe('a tunnel between two relays', () => {
     });
   }
 });
+
+/** When each timer is due that is set from now on. */
+function dueTimes(loop: Loop): ReadonlyMap<Timer, number> {
+  const due = new Map<Timer, number>();
+  const schedule = loop.timers.schedule.bind(loop.timers);
+  loop.timers.schedule = (timer, atMs) => {
+    due.set(timer, atMs);
+    schedule(timer, atMs);
+  };
+  return due;
+}
 
 /** Freezes all relays and tunnels, and replaces each by one made from its exported state. */
 function moveEverything(both: Pair): void {
