@@ -84,6 +84,8 @@ export class App implements Giver {
   readonly #identities = new Map<Identity, IdentityUpdate>();
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   #hasPredecessor = false;
+  /** By worker, how often it has died. */
+  readonly #deaths: number[] = [];
   #phases = new Phases();
   /** What was told to a successor. */
   #exported: readonly PackedPod[] = [];
@@ -117,6 +119,17 @@ export class App implements Giver {
       onIdentityWanted: (identity) => {
         const wanted = identity as Identity;
         if (this.#wanted.has(wanted)) this.#certificates.want(wanted, 'real-time');
+      },
+      onLateCounts: (index, collected) => this.#totals.add(index, collected),
+      onSilent: (index, silent) => {
+        const task = `data worker ${index} answers`;
+        if (silent) this.#readiness.pending(task);
+        else this.#readiness.done(task);
+      },
+      onDied: (index) => {
+        this.#deaths[index] = (this.#deaths[index] ?? 0) + 1;
+        this.#readiness.done(`data worker ${index} answers`);
+        this.#readiness.pending(podsTask(index));
       },
       onReplaced: (index, reason) => this.#refill(index, reason),
       onHopeless: (problem) => this.#ended.resolve(problem),
@@ -315,7 +328,13 @@ export class App implements Giver {
   #refill(index: number, reason: string): void {
     this.#log.error('a data worker died and was replaced', { worker: index, reason });
     this.#tellAll(index);
-    this.#host.restart(index).catch((error: unknown) => this.#log.error(String(error)));
+    this.#serveAgain(index).catch((error: unknown) => this.#log.error(String(error)));
+  }
+
+  async #serveAgain(index: number): Promise<void> {
+    const deaths = this.#deaths[index];
+    await this.#host.restart(index);
+    if (this.#deaths[index] === deaths) this.#readiness.done(podsTask(index));
   }
 
   #pollReadiness(): void {
@@ -543,6 +562,11 @@ export class App implements Giver {
     await this.#workers.stop();
     this.#log.info('drained', { cut });
   }
+}
+
+/** Readiness waits for it: a replaced worker serves the pods of the one that died. */
+function podsTask(worker: number): string {
+  return `data worker ${worker} serves its pods`;
 }
 
 function calmDown(): void {

@@ -22,6 +22,10 @@ const post = (message: FromWorker, moved: readonly ArrayBuffer[] = []): void =>
 const dataPlane = new DataPlane(loop, settings, post);
 
 port.on('message', (message: ToWorker) => {
+  if (message.type === 'beat') {
+    post(message);
+    return;
+  }
   if (message.type === 'notice') {
     const { notice } = message;
     try {

@@ -7,15 +7,18 @@ import {
   type OwnedDescriptors,
 } from '#reactor/owned-descriptors.ts';
 
+import { BEAT_MS, Heartbeat, STUCK_REASON } from './heartbeat.ts';
 import { packedBuffers } from './packed-pod.ts';
 import type {
   Answers,
+  Collected,
   FromWorker,
   Notice,
   Question,
   ToWorker,
   WorkerData,
   WorkerSettings,
+  WorkerState,
 } from './protocol.ts';
 import { Replacement } from './replacement.ts';
 
@@ -24,6 +27,12 @@ export interface WorkersEvents {
   onLog(batch: LineBatch): void;
   onReport(problem: string): void;
   onIdentityWanted(identity: string): void;
+  /** What a worker has counted, told when nobody waited for it any more. It is told once. */
+  onLateCounts(index: number, collected: Collected): void;
+  /** A worker does not answer, for seconds, or does again. */
+  onSilent(index: number, silent: boolean): void;
+  /** A worker has died: nobody serves its pods. */
+  onDied(index: number): void;
   /** A worker has died and a new one stands in its place: it knows nothing yet. */
   onReplaced(index: number, reason: string): void;
   /** A worker dies again and again: without it this process is of no use. */
@@ -40,7 +49,11 @@ interface Member {
   readonly pending: Map<number, Pending>;
   /** What its thread has open. */
   readonly owned: OwnedDescriptors;
+  readonly heartbeat: Heartbeat;
+  isReady: boolean;
   isDead: boolean;
+  /** Why it ends, or has ended. */
+  reason: string;
 }
 
 /** The worker can't answer any more, and has nothing open any more. */
@@ -50,6 +63,8 @@ export class WorkerDied extends Error {
 
 /** Answers come within milliseconds; a worker that is silent for this long is stuck. */
 const ANSWER_DEADLINE_MS = 4_000;
+/** A thread that is ended leaves what it computes at once; one inside a system call may never come back. */
+const TERMINATE_DEADLINE_MS = 5_000;
 /**
  * These come with a descriptor that the worker uses until it has answered, however late that is: whoever gave
  * up waiting and closed it would leave a number that may stand for another pod's namespace by then.
@@ -69,6 +84,7 @@ export class Workers {
   /** Another process has the pods: dead workers are not missed. */
   #released = false;
   #nextId = 1;
+  #beat: NodeJS.Timeout | undefined;
   #stopping = false;
 
   constructor(settings: WorkerSettings, events: WorkersEvents) {
@@ -84,6 +100,7 @@ export class Workers {
   async start(count: number): Promise<void> {
     const started = Array.from({ length: count }, (_, index) => this.#spawn(index));
     await Promise.all(started);
+    this.#beat = setInterval(() => this.#askForLife(), BEAT_MS).unref();
   }
 
   /** Tells every worker; each hears everything in this order. */
@@ -117,7 +134,10 @@ export class Workers {
     const id = this.#nextId++;
     return new Promise<Answers[Kind]>((resolve, reject) => {
       const onLate = (): void => {
-        member.pending.delete(id);
+        member.pending.set(id, {
+          resolve: (answer) => this.#takeLate(index, question.kind, answer),
+          reject: () => undefined,
+        });
         reject(new Error(`Data worker ${index} has not answered "${question.kind}" in time`));
       };
       const timer = ANSWERED_OR_DEAD.has(question.kind)
@@ -148,6 +168,7 @@ export class Workers {
   /** Ends the threads at once. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    clearInterval(this.#beat);
     await Promise.all(this.#members.map(({ worker }) => worker.terminate()));
   }
 
@@ -166,26 +187,36 @@ export class Workers {
       name: `data-${index}`,
       resourceLimits: { maxYoungGenerationSizeMb: 8 },
     });
-    const member: Member = { worker, pending: new Map(), owned, isDead: false };
+    const member: Member = {
+      worker,
+      pending: new Map(),
+      owned,
+      heartbeat: new Heartbeat(),
+      isReady: false,
+      isDead: false,
+      reason: 'it ended by itself',
+    };
     this.#members[index] = member;
     return new Promise<void>((resolve, reject) => {
-      let ready = false;
-      let reason = 'it ended by itself';
       worker.on('message', (message: FromWorker) => {
         if (message.type === 'ready') {
-          ready = true;
+          member.isReady = true;
           resolve();
         } else {
           this.#receive(index, message);
         }
       });
       worker.on('error', (error) => {
-        reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        member.reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
       });
       worker.on('exit', () => {
+        const { reason } = member;
         this.#bury(member, new WorkerDied(`Data worker ${index} has died: ${reason}`));
-        if (!ready) reject(new Error(`Data worker ${index} can't start: ${reason}`));
-        else this.#replaceSoon(index, reason);
+        if (!member.isReady) reject(new Error(`Data worker ${index} can't start: ${reason}`));
+        else {
+          if (!this.#stopping && !this.#released) this.#events.onDied(index);
+          this.#replaceSoon(index, reason);
+        }
       });
     });
   }
@@ -229,6 +260,39 @@ export class Workers {
     );
   }
 
+  #takeLate(index: number, kind: Question['kind'], answer: unknown): void {
+    if (kind === 'collect') this.#events.onLateCounts(index, answer as Collected);
+    if (kind === 'export') this.#events.onLateCounts(index, (answer as WorkerState).collected);
+  }
+
+  #askForLife(): void {
+    if (this.#stopping || this.#released) return;
+    for (const [index, member] of this.#members.entries()) {
+      if (!member.isReady || member.isDead || member.reason === STUCK_REASON) continue;
+      switch (member.heartbeat.beat()) {
+        case 'stuck':
+          this.#end(index, member);
+          break;
+        case 'silent':
+          this.#events.onSilent(index, true);
+          break;
+        case 'well':
+          this.#post(index, { type: 'beat' });
+      }
+    }
+  }
+
+  /** Ends a worker that will not come back; it is replaced as one that died. */
+  #end(index: number, member: Member): void {
+    member.reason = STUCK_REASON;
+    this.#events.onReport(`data worker ${index} is ended: ${STUCK_REASON}`);
+    const hopeless = setTimeout(() => {
+      this.#events.onHopeless(`data worker ${index} can't be ended: ${STUCK_REASON}`);
+    }, TERMINATE_DEADLINE_MS);
+    const over = (): void => clearTimeout(hopeless);
+    member.worker.terminate().then(over, over);
+  }
+
   #receive(index: number, message: FromWorker): void {
     const member = this.#members[index];
     switch (message.type) {
@@ -253,6 +317,9 @@ export class Workers {
         return;
       case 'report':
         this.#events.onReport(message.problem);
+        return;
+      case 'beat':
+        if (member?.heartbeat.heard() === true) this.#events.onSilent(index, false);
         return;
       case 'ready':
     }
