@@ -82,7 +82,7 @@ export interface Config {
   readonly keepalive: KeepaliveConfig;
   readonly pool: PoolConfig;
   readonly http2: Http2Config;
-  /** Show the application the client's address; `auto`: only where the listener allows it. */
+  /** Show the application the client's address; `auto`: where the kernel lets us, `always`: or don't serve the pod. */
   readonly originalSource: 'auto' | 'always' | 'never';
   readonly localhostAppTunnel: boolean;
   /** Also gates reading the baggage of inbound requests. */

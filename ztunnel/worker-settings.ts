@@ -29,7 +29,11 @@ export function workerSettings(config: Config, openFilesMax: number): WorkerSett
       responseBaggage: config.responseBaggage,
       localhostAppTunnel: config.localhostAppTunnel,
     },
-    listen: { ipv6: config.ipv6Enabled, reusePort: config.inpod.portReuse },
+    listen: {
+      ipv6: config.ipv6Enabled,
+      reusePort: config.inpod.portReuse,
+      mustBeTransparent: config.originalSource === 'always',
+    },
     tunnels,
     admission: admissionLimits(openFilesMax, config.workerThreads),
     log: config.log,

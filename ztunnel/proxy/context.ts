@@ -23,7 +23,7 @@ export interface ProxySettings {
   readonly packetMark: number | undefined;
   readonly keepAlive: KeepAlive | undefined;
   readonly userTimeoutMs: number | undefined;
-  /** Connect to applications from the client's address. */
+  /** Connect to applications from the client's address, where the kernel lets us. */
   readonly originalSource: boolean;
   /** Say in answers who we are, and believe what requests say (for metrics only). */
   readonly responseBaggage: boolean;
@@ -96,8 +96,8 @@ export interface ConnectionDescription {
 }
 
 /**
- * Starts to connect from inside the pod's namespace, from `sourceIp` when that is given: the descriptor, or
- * why not. Never throws: a namespace that can't be entered is one more reason.
+ * Starts to connect from inside the pod's namespace, from `sourceIp` when that is given and the kernel lets us
+ * use it: the descriptor, or why not. Never throws: a namespace that can't be entered is one more reason.
  */
 export function connectFromPod(
   context: PodContext,
@@ -108,13 +108,24 @@ export function connectFromPod(
   const from = sourceIp === undefined ? undefined : { ip: sourceIp, port: 0 };
   const options = { to, from, mark, keepAlive, userTimeoutMs };
   try {
-    const dialed = inNetns(context.netnsFd, () => connectTcp(options));
+    const dialed = inNetns(context.netnsFd, () => {
+      const first = connectTcp(options);
+      if ('fd' in first || from === undefined || first.call !== 'bind') return first;
+      reportOwnSource(context, from.ip, first.errno);
+      return connectTcp({ ...options, from: undefined });
+    });
     if (!('fd' in dialed)) return { reason: errnoText(dialed.errno) };
     own(dialed.fd);
     return dialed;
   } catch (error) {
     return { reason: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** The application is reached all the same: it only sees another client than there is. */
+function reportOwnSource({ thread, pod }: PodContext, ip: IpAddress, errno: number): void {
+  const line = `cannot connect to pod ${pod.namespace}/${pod.name} from its client's address ${ip}: ${errnoText(errno)}; it sees an address of this node`;
+  thread.repeated.write('own-source', line, thread.loop.nowMs);
 }
 
 /** How a connection that one of our own faults has ended reads in the log. */

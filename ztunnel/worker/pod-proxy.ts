@@ -35,6 +35,8 @@ import { Listener } from './listener.ts';
 export interface ListenSettings {
   readonly ipv6: boolean;
   readonly reusePort: boolean;
+  /** Serve no pod whose applications could not be shown their clients' addresses. */
+  readonly mustBeTransparent: boolean;
 }
 
 /** A pod's listeners, by what comes in. */
@@ -225,13 +227,18 @@ export class PodProxy {
     for (const wildcard of wildcards) {
       const address = socketAddress(wildcard, port);
       const opened = inNetns(this.context.netnsFd, () => listenTcp({ ...common, address }));
+      const { namespace, name: pod } = this.context.pod;
+      const what = `cannot listen on port ${port} in the network namespace of pod ${namespace}/${pod}`;
       if ('fd' in opened) {
-        own(opened.fd);
-        return opened.fd;
+        if (opened.transparent || !settings.mustBeTransparent) {
+          own(opened.fd);
+          return opened.fd;
+        }
+        closeSocket(opened.fd);
+        return `${what}: IP_TRANSPARENT is not permitted, which ENABLE_ORIG_SRC=true asks for: want the capability NET_ADMIN, or ENABLE_ORIG_SRC unset`;
       }
       const name = errnoName(opened.errno);
-      const { namespace, name: pod } = this.context.pod;
-      problem = `cannot listen on port ${port} in the network namespace of pod ${namespace}/${pod}: ${opened.call}: ${name}`;
+      problem = `${what}: ${opened.call}: ${name}`;
       // A pod without IPv6 has only the other wildcard address.
       if (name !== 'EAFNOSUPPORT' && name !== 'EADDRNOTAVAIL') break;
     }
