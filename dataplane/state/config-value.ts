@@ -15,6 +15,8 @@ export interface ConfigProblem {
   readonly column: number;
   /** Such as `workloads[0].workloadIps[1]`; empty for the whole text. */
   readonly path: string;
+  /** Who that is, as far as the text says: `default/shop, uid "c//Pod/default/shop"`. */
+  readonly object?: string;
   readonly message: string;
 }
 
@@ -34,6 +36,8 @@ export class ConfigText {
   readonly problems: ConfigProblem[] = [];
   readonly #document: Document;
   readonly #lines: LineCounter;
+  /** By path, such as `workloads[3]`. */
+  readonly #objects = new Map<string, string>();
   #valuesLeft = VALUES_MAX;
   #aliasesLeft = ALIASES_MAX;
 
@@ -49,7 +53,19 @@ export class ConfigText {
   report(offset: number, path: string, message: string): void {
     if (this.problems.length >= PROBLEMS_MAX) return;
     const { line, col } = this.#lines.linePos(offset);
-    this.problems.push({ line: Math.max(1, line), column: Math.max(1, col), path, message });
+    const object = this.#objects.get(path.slice(0, path.indexOf(']') + 1));
+    this.problems.push({
+      line: Math.max(1, line),
+      column: Math.max(1, col),
+      path,
+      ...(object === undefined ? {} : { object }),
+      message,
+    });
+  }
+
+  /** Problems at this path, and below it, tell whose they are. */
+  name(path: string, object: string): void {
+    this.#objects.set(path, object);
   }
 
   /** The node behind an alias, and every other node itself; or why it can't be had. */
@@ -98,6 +114,14 @@ export class ConfigValue {
   alsoProblem(message: string): void {
     this.#hasProblem = true;
     this.#text.report(this.#offset, this.path, message);
+  }
+
+  /** Says in problems of this item of a list, and of everything in it, who it is. */
+  nameAfter(nameFields: readonly [string, ...string[]]): void {
+    const key = nameFields.flatMap((name) => this.#peek(name) ?? []).join('/');
+    const uid = this.#peek('uid');
+    const names = [...(key === '' ? [] : [key]), ...(uid === undefined ? [] : [`uid "${uid}"`])];
+    if (names.length > 0) this.#text.name(this.path, names.join(', '));
   }
 
   get line(): number {
@@ -226,6 +250,13 @@ export class ConfigValue {
   /** A scalar as a text, whatever its type; empty for collections. */
   asText(): string {
     return isScalar(this.#node) ? String(this.#node.value) : '';
+  }
+
+  /** The text of a field of a mapping that has not been read yet, if it can be shown. */
+  #peek(name: string): string | undefined {
+    const value = isMap(this.#node) ? this.#node.get(name) : undefined;
+    const isShown = typeof value === 'string' && /^[ -~]+$/.test(value);
+    return isShown ? clipped(value) : undefined;
   }
 
   #entry(pair: Pair): readonly [ConfigValue, ConfigValue] {

@@ -53,12 +53,15 @@ export function parseLocalConfig(text: string, fileName: string): LocalConfig {
   return config.problems.length > 0 ? refused(fileName, config.problems) : { kind: 'ok', snapshot };
 }
 
-/** One line for each problem: `file:line:column: path: message`. */
+/** One line for each problem: `file:line:column: path (object): message`. */
 export function describeProblems(fileName: string, problems: readonly ConfigProblem[]): string {
   return problems
-    .map(({ line, column, path, message }) =>
-      [`${fileName}:${line}:${column}`, ...(path === '' ? [] : [path]), message].join(': '),
-    )
+    .map(({ line, column, path, object, message }) => {
+      const place = object === undefined ? path : `${path} (${object})`;
+      return [`${fileName}:${line}:${column}`, ...(place === '' ? [] : [place]), message].join(
+        ': ',
+      );
+    })
     .join('\n');
 }
 
@@ -69,13 +72,13 @@ function readSnapshot(root: ConfigValue): MeshSnapshot {
   }
   const fields = root.fields(['workloads', 'services', 'policies']);
   const policies = fields.optional<readonly Entry<Policy>[]>('policies', [], (list) =>
-    readUnique(list, readPolicy, keyOfPolicy),
+    readUnique(named(list.items(), ['namespace', 'name']), readPolicy, keyOfPolicy),
   );
   const services = fields.optional<readonly Entry<Service>[]>('services', [], (list) =>
-    readUnique(list, readService, serviceKey),
+    readUnique(named(list.items(), ['namespace', 'hostname']), readService, serviceKey),
   );
   const workloads = fields.optional<readonly Entry<Workload>[]>('workloads', [], (list) =>
-    readUnique(list, readWorkload, (workload) => workload.uid),
+    readUnique(named(list.items(), ['namespace', 'name']), readWorkload, ({ uid }) => uid),
   );
   checkPolicyNames(workloads, policies);
   return {
@@ -90,14 +93,23 @@ interface Entry<Item> {
   readonly value: ConfigValue;
 }
 
+/** A number in a list is hard to find in a long text: problems have the names that a person knows, too. */
+function named(
+  items: readonly ConfigValue[],
+  nameFields: readonly [string, ...string[]],
+): readonly ConfigValue[] {
+  for (const item of items) item.nameAfter(nameFields);
+  return items;
+}
+
 function readUnique<Item>(
-  list: ConfigValue,
+  list: readonly ConfigValue[],
   read: (value: ConfigValue) => Item,
   keyOf: (item: Item) => string,
 ): readonly Entry<Item>[] {
   const lineOfKey = new Map<string, number>();
   const entries: Entry<Item>[] = [];
-  for (const value of list.items()) {
+  for (const value of list) {
     const item = read(value);
     const key = keyOf(item);
     const line = lineOfKey.get(key);

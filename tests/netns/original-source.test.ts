@@ -84,16 +84,13 @@ describe("the client's address", () => {
   });
 
   function powerless(mustBeTransparent: boolean): string {
-    const less = '-net_admin,-net_raw';
-    const options = ['--input-type=module', '-e', POWERLESS];
-    return execFileSync(
-      'setpriv',
-      [
-        ...['--bounding-set', less, '--inh-caps', less, process.execPath, ...options],
-        ...[`/run/netns/${pod.name}`, String(mustBeTransparent)],
-      ],
-      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
-    ).trim();
+    const less = ['--bounding-set', '-net_admin,-net_raw', '--inh-caps', '-net_admin,-net_raw'];
+    const program = [process.execPath, '--input-type=module', '-e', POWERLESS];
+    const given = [`/run/netns/${pod.name}`, String(mustBeTransparent)];
+    return execFileSync('setpriv', [...less, ...program, ...given], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    }).trim();
   }
 
   it('is not needed by a process that is not permitted to use it, unless it must be', () => {

@@ -45,6 +45,13 @@ function problems(text: string): readonly string[] {
   );
 }
 
+/** The same as a person reads them. */
+function described(text: string): readonly string[] {
+  const config = parseLocalConfig(text, 'm');
+  if (config.kind === 'ok') throw new Error('It is right');
+  return describeProblems('m', config.problems).split('\n');
+}
+
 function oneProblem(text: string): string {
   const found = problems(text);
   expect(found, text).to.have.length(1);
@@ -726,5 +733,45 @@ describe('describeProblems()', () => {
     expect(describeProblems('mesh.yaml', found)).to.equal(
       'mesh.yaml:2:5: workloads[0]: Missing field "uid"\nmesh.yaml:9:1: Not YAML: x',
     );
+  });
+
+  it('names the object, as far as it says who it is, since nobody counts the items of a long list', () => {
+    const text = `workloads:
+- {uid: u1, name: shop, namespace: default, workloadIps: [x]}
+- {uid: u2, hostname: {}}
+- {name: till, workloadIps: [x]}
+- {workloadIps: [x]}
+- {uid: "one\\ntwo", name: 5, namespace: default, authorizationPolicies: [n/p]}
+`;
+    const places = described(text).map((line) => line.replace(/^m:\d+:\d+: /, ''));
+    expect(places).to.deep.equal([
+      'workloads[0].workloadIps[0] (default/shop, uid "u1"): Want an IP address, got "x"',
+      'workloads[1] (uid "u2"): Missing field "name"',
+      'workloads[1] (uid "u2"): Missing field "namespace"',
+      'workloads[1].hostname (uid "u2"): Want a text in quotes, got a mapping',
+      'workloads[2] (till): Missing field "uid"',
+      'workloads[2] (till): Missing field "namespace"',
+      'workloads[2].workloadIps[0] (till): Want an IP address, got "x"',
+      'workloads[3]: Missing field "uid"',
+      'workloads[3]: Missing field "name"',
+      'workloads[3]: Missing field "namespace"',
+      'workloads[3].workloadIps[0]: Want an IP address, got "x"',
+      'workloads[4] (default): Policy "n/p" is not in "policies"',
+      'workloads[4].name (default): Want a text in quotes, got "5"',
+    ]);
+  });
+
+  it('names services by their hostname, and policies', () => {
+    expect(described(serviceLine('visibility: All'))[0]).to.contain(
+      'services[0].visibility (n/h): Want',
+    );
+    expect(described(ruleLine('sourceIps: [x]'))[0]).to.contain(
+      'policies[0].rules[0][0][0].sourceIps[0] (n/p): Want',
+    );
+    expect(
+      described(
+        `${policyLine('scope: Global, action: Deny, rules: []')}- {name: ${'q'.repeat(90)}}`,
+      )[0],
+    ).to.match(/policies\[1\] \(q{80}…\): Missing/);
   });
 });
