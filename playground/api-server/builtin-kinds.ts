@@ -1,4 +1,5 @@
 import type { PrinterColumn, ScalePaths, ServedKind } from './kinds.ts';
+import { builtinSchema } from './schema/builtin.ts';
 
 /** The kinds that are served from the start, each with the schema of its published API. */
 export function builtinKinds(): readonly ServedKind[] {
@@ -291,6 +292,10 @@ function servedKind(row: Row): ServedKind {
     storage: row.storageKey === undefined,
     storageKey: row.storageKey ?? (group === '' ? plural : `${plural}.${group}`),
     custom: false,
+    // Read when it is first needed: most of a run's kinds are never written.
+    get schema() {
+      return builtinSchema(group, version, kind);
+    },
     ...(row.scale === undefined ? {} : { scale: row.scale }),
     selectableFields: row.fields?.split(' ') ?? [],
   };

@@ -8,7 +8,6 @@ import {
   badRequest,
   conflict,
   forbidden,
-  invalid,
   notFound,
   tooLargeResourceVersion,
   tooOldResourceVersion,
@@ -24,20 +23,15 @@ import {
   readPage,
   readVersion,
 } from './listing.ts';
-import {
-  carryOver,
-  changesSpec,
-  checkPlace,
-  checkPreconditions,
-  generateName,
-  metadataProblems,
-  stampNew,
-  uidMismatch,
-} from './metadata.ts';
+import { checkPlace, checkPreconditions, generateName, uidMismatch } from './metadata.ts';
 import type { ApiObject, StoredObject } from './object.ts';
 import { apiVersionOf } from './object.ts';
 import type { PatchType } from './patch/patch.ts';
 import { applyPatch } from './patch/patch.ts';
+import type { PipelineContext } from './pipeline.ts';
+import { completeNew, completeUpdate } from './pipeline.ts';
+import { ServiceAddresses } from './service-addresses.ts';
+import { partOf } from './strategy.ts';
 import type { Change, Snapshot } from './watch-cache.ts';
 import { WatchCache } from './watch-cache.ts';
 import type { WatchSink } from './watching.ts';
@@ -119,6 +113,7 @@ export class Store {
   readonly #clock: Clock;
   readonly #caches = new Map<string, WatchCache>();
   readonly #watches = new Set<Watch>();
+  readonly #addresses = new ServiceAddresses();
   #bookmarkTimer: Disposable | undefined;
   readonly #firstVersion: number;
   #version: number;
@@ -129,6 +124,11 @@ export class Store {
     this.#clock = clock;
     this.#firstVersion = firstVersion;
     this.#version = firstVersion;
+    const services = registry.find('', 'v1', 'services');
+    if (services === undefined) return;
+    this.observe(services, ({ key, type, object, before }) =>
+      this.#addresses.track(key, type === 'DELETED' ? undefined : object, before),
+    );
   }
 
   /** The number of the latest change. */
@@ -266,10 +266,11 @@ export class Store {
     const { generateName: prefix } = object.metadata;
     if (!object.metadata.name && prefix)
       object.metadata.name = this.#freeName(kind, namespace, prefix);
-    stampNew(kind, namespace, object, this.#clock.now());
+    completeNew(kind, object, { ...options, namespace }, this.#context());
     const { name } = object.metadata;
-    if (this.#cache(kind).get(keyOf(namespace, name)) !== undefined)
+    if (this.#cache(kind).get(keyOf(object.metadata.namespace, name)) !== undefined) {
       throw alreadyExists(kind, name);
+    }
     const stored = this.#commit(kind, 'ADDED', {
       object: convertTo(object, this.registry.storedAs(kind)),
       before: undefined,
@@ -284,12 +285,8 @@ export class Store {
     object: ApiObject,
     options: WriteOptions & SubresourceOption,
   ): WriteResult {
-    const problems = metadataProblems(object, current);
-    if (problems.length > 0) throw invalid(kind, current.metadata.name, problems);
-    carryOver(object, current);
-    if (current.metadata.generation !== undefined && changesSpec(object, current)) {
-      object.metadata.generation = current.metadata.generation + 1;
-    }
+    const part = partOf(options.subresource);
+    completeUpdate(kind, object, { ...options, current, part }, this.#context());
     const next = shareWith(object, current);
     if (next === current) return { object: current, created: false };
     const storedKind = this.registry.storedAs(kind);
@@ -302,6 +299,10 @@ export class Store {
       };
     }
     return { object: convertTo(this.#commit(kind, 'MODIFIED', write), kind), created: false };
+  }
+
+  #context(): PipelineContext {
+    return { addresses: this.#addresses, nowMs: this.#clock.now() };
   }
 
   #remove(kind: ServedKind, object: StoredObject, dryRun: boolean): StoredObject {

@@ -1,0 +1,63 @@
+import { conform } from './conform.ts';
+import { applyBuiltinDefaults } from './defaults.ts';
+import { invalid } from './errors.ts';
+import { textAt } from './json.ts';
+import type { ServedKind } from './kinds.ts';
+import { carryOver, metadataProblems, stampNew } from './metadata.ts';
+import type { ApiObject, StoredObject } from './object.ts';
+import type { ServiceAddresses } from './service-addresses.ts';
+import type { WriteOptions } from './store.ts';
+import type { Part } from './strategy.ts';
+import { countGeneration, prepareNew, prepareUpdate } from './strategy.ts';
+import { validateObject } from './validate.ts';
+
+/** What the steps need to know besides the objects. */
+export interface PipelineContext {
+  readonly addresses: ServiceAddresses;
+  readonly nowMs: number;
+}
+
+/** Everything that happens to a new object before it is stored. `object` is changed. Throws a 4xx. */
+export function completeNew(
+  kind: ServedKind,
+  object: ApiObject,
+  options: WriteOptions & { readonly namespace: string | undefined },
+  context: PipelineContext,
+): asserts object is StoredObject {
+  conform(kind, object, options);
+  stampNew(kind, options.namespace, object, context.nowMs);
+  prepareNew(kind, object);
+  applyBuiltinDefaults(kind, object);
+  assignAddress(kind, object, context);
+  validateObject(kind, object);
+}
+
+/**
+ * Everything that happens to a changed object before it is stored; `current` is the one that it
+ * replaces, in the same version. `object` is changed. Throws a 4xx.
+ */
+export function completeUpdate(
+  kind: ServedKind,
+  object: ApiObject,
+  options: WriteOptions & { readonly current: StoredObject; readonly part: Part },
+  context: PipelineContext,
+): asserts object is StoredObject {
+  const { current, part } = options;
+  conform(kind, object, options);
+  const problems = metadataProblems(object, current);
+  if (problems.length > 0) throw invalid(kind, current.metadata.name, problems);
+  carryOver(object, current);
+  prepareUpdate(kind, object, current, part);
+  if (part !== 'status') {
+    applyBuiltinDefaults(kind, object);
+    if (textAt(object, 'spec', 'clusterIP') === '') assignAddress(kind, object, context);
+    countGeneration(object, current);
+  }
+  validateObject(kind, object, { current, part });
+}
+
+function assignAddress(kind: ServedKind, object: ApiObject, context: PipelineContext): void {
+  if (kind.storageKey !== 'services') return;
+  const problem = context.addresses.assign(object);
+  if (problem !== undefined) throw invalid(kind, object.metadata.name ?? '', [problem]);
+}
