@@ -170,14 +170,15 @@ describe('hand-over of node tunnels', function () {
     expect(streamed.bytes).to.be.greaterThan(100_000_000);
     // What the hand-over costs shows in the round in the middle. Beyond that there is only the machine: a round
     // in which something else wants its two cores is long, and must not be endless.
-    const worst = rounds.map(({ busy, trickle: fresh, stream: bulk }) =>
-      Math.max(busy, fresh, bulk),
-    );
-    // A request passes four processes of the path, and two beside it.
-    const noiseMs = 3 * median(rounds.map((round) => round.beside));
+    const worst = rounds.map((round) => Math.max(round.busy, round.trickle, round.stream));
+    // A request passes four processes of the path, and two beside it; and a path that stood still this long
+    // before the first round waits for its machine.
+    const { busy, trickle: fresh, stream: bulk } = atStart;
+    const besideMs = 3 * median(rounds.map((round) => round.beside));
+    const noiseMs = Math.max(besideMs, 3 * Math.max(busy, fresh, bulk));
     const figures = `pauses in ms by round: ${JSON.stringify(rounds)}, before: ${JSON.stringify(atStart)}`;
     expect(median(worst), figures).to.be.lessThan(PAUSE_MS_MAX + noiseMs);
-    expect(Math.max(...worst), figures).to.be.lessThan(5 * PAUSE_MS_MAX);
+    expect(Math.max(...worst), figures).to.be.lessThan(5 * PAUSE_MS_MAX + noiseMs);
 
     // What was counted before the moves is counted still, and nothing twice.
     const opened = sumOf(await metrics(), 'istio_tcp_connections_opened_total');
