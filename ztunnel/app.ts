@@ -471,13 +471,14 @@ export class App implements Giver {
     calmDown();
     this.#wipeExported();
     this.#workers.broadcast({ kind: 'thaw' });
-    this.#log.warn('the hand-over broke off, this process goes on', { reason });
     this.#moved();
     if (!this.#admin.isOpen && !this.stopping) {
       this.#zds?.start();
       this.#openAdmin().catch((error: unknown) => this.#log.error(String(error)));
       if (this.#loop !== undefined) this.#listenForSuccessor(this.#loop);
     }
+    // Last: whoever reads it may send the next successor.
+    this.#log.warn('the hand-over broke off, this process goes on', { reason });
   }
 
   async released(successorPid: number): Promise<void> {
