@@ -354,8 +354,10 @@ export class App implements Giver {
     if (this.#succeeds) setThreadPriorities(MOVING_NICE);
     const problem = await this.#takeOverFrom(loop, path).finally(calmDown);
     // A process that does not get it touches nothing of it any more: it just ends.
-    if (problem === undefined) this.#moved();
-    return problem;
+    if (problem !== undefined) return problem;
+    this.#moving = false;
+    this.#endIfAsked();
+    return undefined;
   }
 
   async #takeOverFrom(loop: Loop, path: string): Promise<string | undefined> {
@@ -471,14 +473,15 @@ export class App implements Giver {
     calmDown();
     this.#wipeExported();
     this.#workers.broadcast({ kind: 'thaw' });
-    this.#moved();
-    if (!this.#admin.isOpen && !this.stopping) {
+    this.#moving = false;
+    if (!this.#admin.isOpen && this.#endAfterMove === undefined) {
       this.#zds?.start();
       this.#openAdmin().catch((error: unknown) => this.#log.error(String(error)));
       if (this.#loop !== undefined) this.#listenForSuccessor(this.#loop);
     }
-    // Last: whoever reads it may send the next successor.
+    // Whoever reads it may send the next successor.
     this.#log.warn('the hand-over broke off, this process goes on', { reason });
+    this.#endIfAsked();
   }
 
   async released(successorPid: number): Promise<void> {
@@ -516,9 +519,8 @@ export class App implements Giver {
     this.#exported = [];
   }
 
-  /** Connections have an owner again. */
-  #moved(): void {
-    this.#moving = false;
+  /** A signal that came while connections had no owner waits for one. */
+  #endIfAsked(): void {
     const why = this.#endAfterMove;
     this.#endAfterMove = undefined;
     if (why !== undefined) this.shutDown(why);
