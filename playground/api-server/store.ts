@@ -7,6 +7,7 @@ import {
   alreadyExists,
   badRequest,
   conflict,
+  createWhileTerminating,
   forbidden,
   notFound,
   tooLargeResourceVersion,
@@ -289,6 +290,7 @@ export class Store {
     object: ApiObject,
     options: InnerOptions,
   ): StoredObject {
+    if (kind.terminating === true) throw createWhileTerminating(kind);
     this.#checkNamespace(kind, namespace, object.metadata.name ?? '');
     const { generateName: prefix } = object.metadata;
     if (!object.metadata.name && prefix)
