@@ -21,6 +21,7 @@ import { writePem } from './pem.ts';
 
 const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
 const ORGANIZATION = '2.5.4.10';
+const COMMON_NAME = '2.5.4.3';
 const USAGE = {
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
@@ -34,11 +35,17 @@ export interface Names {
   readonly addresses?: readonly Uint8Array[];
 }
 
+/** The two attributes of a name that anybody reads; a common name is a user, organizations are groups. */
+export interface DistinguishedName {
+  readonly organizations?: readonly string[];
+  readonly commonName?: string;
+}
+
 export interface CertificateFields {
-  /** Organization in the issuer's name; must be the issuer's `subject`. */
-  readonly issuer: string;
-  /** Organization in the subject's name. Undefined: no subject, the certificate is about its names. */
-  readonly subject: string | undefined;
+  /** The issuer's name, a text for only an organization; must be the issuer's `subject`. */
+  readonly issuer: string | DistinguishedName;
+  /** The subject's name, a text for only an organization. Undefined: no subject, the certificate is about its names. */
+  readonly subject: string | DistinguishedName | undefined;
   readonly names?: Names;
   readonly notBeforeMs: number;
   readonly notAfterMs: number;
@@ -125,9 +132,18 @@ function keyIdentifier(publicKey: KeyObject): Uint8Array {
   return createHash('sha256').update(spki(publicKey)).digest().subarray(0, 20);
 }
 
-function name(organization: string | undefined): Der {
-  if (organization === undefined) return sequence();
-  return sequence(set(sequence(objectIdentifier(ORGANIZATION), utf8String(organization))));
+function name(given: string | DistinguishedName | undefined): Der {
+  if (given === undefined) return sequence();
+  const { organizations = [], commonName } =
+    typeof given === 'string' ? { organizations: [given] } : given;
+  return sequence(
+    ...organizations.map((organization) => nameAttribute(ORGANIZATION, organization)),
+    ...(commonName === undefined ? [] : [nameAttribute(COMMON_NAME, commonName)]),
+  );
+}
+
+function nameAttribute(id: string, text: string): Der {
+  return set(sequence(objectIdentifier(id), utf8String(text)));
 }
 
 function asciiBytes(text: string): Uint8Array {

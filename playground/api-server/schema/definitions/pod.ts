@@ -100,8 +100,7 @@ Probe
 GRPCAction
   port! int32, service string
 ContainerPort
-  containerPort! int32, hostIP string, hostPort int32, name string,
-  protocol SCTP|TCP|UDP default=TCP
+  containerPort! int32, hostIP string, hostPort int32, name string, protocol SCTP|TCP|UDP
 ContainerResizePolicy
   resourceName! string, restartPolicy! string
 ResourceRequirements
