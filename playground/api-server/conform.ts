@@ -5,7 +5,6 @@ import type { ServedKind } from './kinds.ts';
 import type { ApiObject } from './object.ts';
 import { objectMetaSchema } from './schema/builtin.ts';
 import { decodeTyped } from './schema/decode.ts';
-import { applyDefaults } from './schema/default.ts';
 import { pruneUnknown } from './schema/prune.ts';
 
 /** What to do about fields that the schema does not know: metav1's fieldValidation. */
@@ -15,8 +14,8 @@ export interface FieldValidation {
 }
 
 /**
- * Makes an object as its schema wants it: takes unknown fields away (or refuses them) and fills in
- * the defaults. Throws the 400 of an object that cannot be read. `object` is changed.
+ * Makes an object as its schema wants it: takes unknown fields away, or refuses them. Throws the 400
+ * of an object that cannot be read. `object` is changed.
  */
 export function conform(kind: ServedKind, object: ApiObject, options: FieldValidation): void {
   const { schema } = kind;
@@ -26,7 +25,6 @@ export function conform(kind: ServedKind, object: ApiObject, options: FieldValid
   if (problem !== undefined) throw badRequest(cannotBeHandled(kind, problem));
   // After the decoding has dropped a null.
   if (!isObject(object.metadata)) object.metadata = {};
-  applyDefaults(schema, object);
 }
 
 const metadataOnly = {

@@ -1,3 +1,4 @@
+import { CLEANUP_FINALIZER } from './crd-kinds.ts';
 import { at } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import type { StoredObject } from './object.ts';
@@ -19,6 +20,7 @@ export type DeletePlan =
 
 const FOREGROUND = 'foregroundDeletion';
 const ORPHAN = 'orphan';
+const DEFINITIONS = 'customresourcedefinitions.apiextensions.k8s.io';
 
 /**
  * Decides about a delete: an object with finalizers, and a pod whose kubelet has to stop it, stay
@@ -31,7 +33,7 @@ export function planDelete(
   nowMs: number,
 ): DeletePlan {
   const graceSeconds = graceOf(kind, current, options);
-  const finalizers = finalizersAfter(current, options.propagationPolicy);
+  const finalizers = finalizersAfter(kind, current, options.propagationPolicy);
   if (graceSeconds === 0 && finalizers.length === 0 && !heldByNamespace(kind, current)) {
     return { kind: 'remove' };
   }
@@ -85,10 +87,15 @@ function graceOf(kind: ServedKind, current: StoredObject, options: DeleteOptions
 }
 
 function finalizersAfter(
+  kind: ServedKind,
   current: StoredObject,
   policy: DeleteOptions['propagationPolicy'],
 ): string[] {
   const finalizers = [...(current.metadata.finalizers ?? [])];
+  const isFirst = current.metadata.deletionTimestamp === undefined;
+  if (kind.storageKey === DEFINITIONS && isFirst && !finalizers.includes(CLEANUP_FINALIZER)) {
+    finalizers.push(CLEANUP_FINALIZER);
+  }
   if (policy === undefined) return finalizers;
   const kept = finalizers.filter((name) => name !== FOREGROUND && name !== ORPHAN);
   if (policy === 'Foreground') kept.push(FOREGROUND);

@@ -172,6 +172,12 @@ export function methodNotAllowed(): ApiError {
   return new ApiError(405, 'MethodNotAllowed', message, { details: {} });
 }
 
+/** The kind's definition is being deleted. */
+export function createWhileTerminating(kind: NamedKind): ApiError {
+  const message = 'create not allowed while custom resource definition is terminating';
+  return new ApiError(405, 'MethodNotAllowed', message, about(kind, ''));
+}
+
 export function requestTooLarge(limitBytes: number): ApiError {
   const message = `Request entity too large: limit is ${limitBytes}`;
   return new ApiError(413, 'RequestEntityTooLarge', message);

@@ -39,6 +39,8 @@ export interface ServedKind {
   readonly storageKey: string;
   /** Whether a CustomResourceDefinition brought it. */
   readonly custom: boolean;
+  /** Its definition is being deleted: nothing new can be created. */
+  readonly terminating?: boolean;
   readonly schema?: JsonSchema;
   readonly printerColumns?: readonly PrinterColumn[];
   readonly scale?: ScalePaths;

@@ -32,7 +32,7 @@ export function dnsSubdomainProblem(text: string): string | undefined {
 }
 
 /** Why a text is no RFC 1035 label (it starts with a letter); undefined if it is one. */
-function dnsLabel1035Problem(text: string): string | undefined {
+export function dnsLabel1035Problem(text: string): string | undefined {
   if (text.length > LABEL_LENGTH_MAX) return `must be no more than ${LABEL_LENGTH_MAX} characters`;
   return /^[a-z]([-a-z0-9]*[a-z0-9])?$/u.test(text) ? undefined : DNS_LABEL_1035;
 }

@@ -5,6 +5,7 @@ import { textAt } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import { carryOver, metadataProblems, stampNew } from './metadata.ts';
 import type { ApiObject, StoredObject } from './object.ts';
+import { applyDefaults } from './schema/default.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
 import type { WriteOptions } from './store.ts';
 import type { Part } from './strategy.ts';
@@ -25,6 +26,7 @@ export function completeNew(
   context: PipelineContext,
 ): asserts object is StoredObject {
   conform(kind, object, options);
+  applyDefaults(kind.schema ?? {}, object);
   stampNew(kind, options.namespace, object, context.nowMs);
   prepareNew(kind, object);
   applyBuiltinDefaults(kind, object);
@@ -44,6 +46,7 @@ export function completeUpdate(
 ): asserts object is StoredObject {
   const { current, part } = options;
   conform(kind, object, options);
+  applyDefaults(kind.schema ?? {}, object);
   const problems = metadataProblems(object, current);
   if (problems.length > 0) throw invalid(kind, current.metadata.name, problems);
   carryOver(object, current);

@@ -7,6 +7,7 @@ import {
   alreadyExists,
   badRequest,
   conflict,
+  createWhileTerminating,
   forbidden,
   notFound,
   tooLargeResourceVersion,
@@ -23,6 +24,7 @@ import {
   readPage,
   readVersion,
 } from './listing.ts';
+import { applyTo, decodeConfig, track, trackingOf } from './managing.ts';
 import { checkPlace, checkPreconditions, generateName, uidMismatch } from './metadata.ts';
 import type { ApiObject, StoredObject } from './object.ts';
 import { apiVersionOf } from './object.ts';
@@ -97,6 +99,12 @@ export interface WatchOptions extends Selection {
   readonly allowBookmarks?: boolean | undefined;
 }
 
+/** How the parts of a write are asked for. */
+interface InnerOptions extends WriteOptions, SubresourceOption {
+  /** Server-side apply has noted already who manages what. */
+  readonly applied: boolean;
+}
+
 // As often as the real server does. It keeps idle watchers resumable, and costs one small event each.
 const BOOKMARK_INTERVAL_MS = 60_000;
 
@@ -164,7 +172,8 @@ export class Store {
     if (object.metadata.resourceVersion) {
       throw badRequest('resourceVersion should not be set on objects to be created');
     }
-    return this.#insert(kind, namespace, object, options);
+    delete object.metadata.managedFields;
+    return this.#insert(kind, namespace, object, { ...options, applied: false });
   }
 
   update(
@@ -177,7 +186,7 @@ export class Store {
     checkPlace(kind, object, place);
     const current = convertTo(this.#existing(kind, place), kind);
     checkPreconditions(kind, object, current);
-    return this.#replace(kind, current, object, options);
+    return this.#replace(kind, current, object, { ...options, applied: false });
   }
 
   patch(
@@ -186,11 +195,13 @@ export class Store {
     patch: { readonly type: PatchType; readonly body: unknown },
     options: PatchOptions,
   ): WriteResult {
+    if (patch.type === 'apply') return this.#apply(kind, place, patch.body, options);
+    const { type, body } = patch;
     const current = convertTo(this.#existing(kind, place), kind);
-    const object = decodeObject(kind, applyPatch(kind, current, patch));
+    const object = decodeObject(kind, applyPatch(kind, current, { type, body }));
     checkPlace(kind, object, place);
     checkPreconditions(kind, object, current);
-    return this.#replace(kind, current, object, options);
+    return this.#replace(kind, current, object, { ...options, applied: false });
   }
 
   delete(kind: ServedKind, place: Place, options: DeleteOptions = {}): DeleteResult {
@@ -256,12 +267,30 @@ export class Store {
     this.#cache(kind).listen(listener);
   }
 
+  #apply(kind: ServedKind, place: Place, body: unknown, options: PatchOptions): WriteResult {
+    const config = decodeConfig(kind, place, body, options);
+    const stored = this.#cache(kind).get(keyOf(config.metadata.namespace, place.name));
+    if (stored === undefined && partOf(options.subresource) !== 'object')
+      throw notFound(kind, place.name);
+    const current = stored === undefined ? undefined : convertTo(stored, kind);
+    if (current !== undefined) checkPreconditions(kind, config, current);
+    const tracking = trackingOf(kind, 'Apply', options, this.#clock.now());
+    const request = { ...tracking, force: options.force ?? false };
+    const object = applyTo(kind, current, config, request);
+    if (current !== undefined) {
+      return this.#replace(kind, current, object, { ...options, applied: true });
+    }
+    const write = { ...options, applied: true };
+    return { object: this.#insert(kind, place.namespace, object, write), created: true };
+  }
+
   #insert(
     kind: ServedKind,
     namespace: string | undefined,
     object: ApiObject,
-    options: WriteOptions,
+    options: InnerOptions,
   ): StoredObject {
+    if (kind.terminating === true) throw createWhileTerminating(kind);
     this.#checkNamespace(kind, namespace, object.metadata.name ?? '');
     const { generateName: prefix } = object.metadata;
     if (!object.metadata.name && prefix)
@@ -270,6 +299,9 @@ export class Store {
     const { name } = object.metadata;
     if (this.#cache(kind).get(keyOf(object.metadata.namespace, name)) !== undefined) {
       throw alreadyExists(kind, name);
+    }
+    if (!options.applied) {
+      track(kind, undefined, object, trackingOf(kind, 'Update', options, this.#clock.now()));
     }
     const stored = this.#commit(kind, 'ADDED', {
       object: convertTo(object, this.registry.storedAs(kind)),
@@ -283,10 +315,13 @@ export class Store {
     kind: ServedKind,
     current: StoredObject,
     object: ApiObject,
-    options: WriteOptions & SubresourceOption,
+    options: InnerOptions,
   ): WriteResult {
     const part = partOf(options.subresource);
     completeUpdate(kind, object, { ...options, current, part }, this.#context());
+    if (!options.applied) {
+      track(kind, current, object, trackingOf(kind, 'Update', options, this.#clock.now()));
+    }
     const next = shareWith(object, current);
     if (next === current) return { object: current, created: false };
     const storedKind = this.registry.storedAs(kind);

@@ -1,5 +1,6 @@
 import { matchesLabels } from '#kube/selector.ts';
 
+import { definitionProblems, definitionUpdateProblems } from './crd-problems.ts';
 import type { FieldProblem } from './errors.ts';
 import {
   forbiddenField,
@@ -51,6 +52,7 @@ const checks: Readonly<Record<string, Check>> = {
   'roles.rbac.authorization.k8s.io': ruleProblems,
   'clusterroles.rbac.authorization.k8s.io': ruleProblems,
   'leases.coordination.k8s.io': leaseProblems,
+  'customresourcedefinitions.apiextensions.k8s.io': definitionProblems,
   'poddisruptionbudgets.policy': (budget) =>
     own(budget['spec'], 'minAvailable') !== undefined &&
     own(budget['spec'], 'maxUnavailable') !== undefined
@@ -82,6 +84,8 @@ function updateProblems(
       return unchanged(object, current, ['spec', 'selector'], 'field is immutable');
     case 'endpointslices.discovery.k8s.io':
       return unchanged(object, current, ['addressType'], 'field is immutable');
+    case 'customresourcedefinitions.apiextensions.k8s.io':
+      return definitionUpdateProblems(object, current);
     case 'statefulsets.apps':
       return statefulSetProblems(object, current);
     default:

@@ -12,7 +12,8 @@ import type { JsonSchema } from './json-schema.ts';
  * A type is `string`, `boolean`, `int32`, `int64`, `number`, `bytes`, `time`, `microtime`, `quantity`,
  * `intstr`, `any`, a definition's name, `[type]` for a list, `{type}` for a map, or `A|B` for one of
  * these words. Behind it may stand how patches treat the field: `map=key+key`, `set` and `atomic` for
- * server-side apply, `merge`, `merge=key` and `retainKeys` for strategic merge patches.
+ * server-side apply, `merge`, `merge=key` and `retainKeys` for strategic merge patches; and
+ * `default=text`, which items of a list of kind map take for a key that they leave out.
  * A definition with `metadata` has `apiVersion` and `kind` too.
  */
 export function readDefinitions(texts: readonly string[]): ReadonlyMap<string, JsonSchema> {
@@ -116,6 +117,9 @@ function applyOption(schema: Draft, option: string): void {
       invariant(value !== undefined, 'a list of kind map has keys');
       schema['x-kubernetes-list-type'] = 'map';
       schema['x-kubernetes-list-map-keys'] = value.split('+');
+      return;
+    case 'default':
+      schema.default = value;
       return;
     case 'set':
       schema['x-kubernetes-list-type'] = 'set';

@@ -11,6 +11,7 @@ import {
 import { deepEqual, isList, isObject } from '../json.ts';
 import { matchesFormat } from './formats.ts';
 import type { JsonSchema } from './json-schema.ts';
+import { regularExpression } from './pattern.ts';
 
 // What is wrong beyond this is not told: nobody reads on, and the answer stays small.
 const PROBLEMS_MAX = 100;
@@ -92,7 +93,7 @@ function checkText(schema: JsonSchema, value: string, path: string, problems: Pr
       invalidValue(path, value, `${path} in body should be at least ${minLength} chars long`),
     );
   }
-  if (pattern !== undefined && !regularExpression(pattern).test(value)) {
+  if (pattern !== undefined && regularExpression(pattern)?.test(value) === false) {
     problems.push(invalidValue(path, value, `${path} in body should match '${pattern}'`));
   }
   if (format !== undefined && !matchesFormat(format, value)) {
@@ -230,30 +231,4 @@ function checkAlternatives(
   if (not !== undefined && validate(not, value, path).length === 0) {
     refuse(`"${path}" must not validate the schema (not)`);
   }
-}
-
-const expressions = new Map<string, RegExp>();
-
-/** A pattern in RE2's syntax, of which schemas use what both languages share. */
-function regularExpression(pattern: string): RegExp {
-  const known = expressions.get(pattern);
-  if (known !== undefined) return known;
-  const expression = compile(pattern);
-  expressions.set(pattern, expression);
-  return expression;
-}
-
-function compile(pattern: string): RegExp {
-  const ignoreCase = pattern.startsWith('(?i)');
-  const source = ignoreCase ? pattern.slice('(?i)'.length) : pattern;
-  // Without the flag "u", JavaScript is as lenient about escapes as RE2.
-  for (const flags of ['u', '']) {
-    try {
-      return new RegExp(source, ignoreCase ? `${flags}i` : flags);
-    } catch {
-      continue;
-    }
-  }
-  // A definition with such a pattern is refused when it is written: see crd-problems.ts.
-  return /(?:)/u;
 }

@@ -14,7 +14,7 @@ ServiceSpec
   sessionAffinityConfig SessionAffinityConfig, trafficDistribution string,
   type ClusterIP|ExternalName|LoadBalancer|NodePort
 ServicePort
-  appProtocol string, name string, nodePort int32, port! int32, protocol SCTP|TCP|UDP,
+  appProtocol string, name string, nodePort int32, port! int32, protocol SCTP|TCP|UDP default=TCP,
   targetPort intstr
 SessionAffinityConfig
   clientIP ClientIPConfig

@@ -100,7 +100,8 @@ Probe
 GRPCAction
   port! int32, service string
 ContainerPort
-  containerPort! int32, hostIP string, hostPort int32, name string, protocol SCTP|TCP|UDP
+  containerPort! int32, hostIP string, hostPort int32, name string,
+  protocol SCTP|TCP|UDP default=TCP
 ContainerResizePolicy
   resourceName! string, restartPolicy! string
 ResourceRequirements
