@@ -25,6 +25,7 @@ import {
 } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 
+import { Leftover } from './leftover.ts';
 import type { StreamUser, Tunnel, TunnelEnd } from './tunnel.ts';
 
 // RFC 9113 section 7; CONNECT_ERROR says that the TCP connection behind the stream was reset (8.5).
@@ -45,13 +46,8 @@ export type StreamPhase = 'connecting' | 'requested' | 'open' | 'ended';
 const CONNECT_DEADLINE_MS = 10_000;
 const RESPONSE_DEADLINE_MS = 20_000;
 /**
- * How long an application may take nothing of what is left after its tunnel is gone: nothing else bounds the
- * memory that such ends hold together.
- */
-const LEFTOVER_STALL_MS = 60_000;
-/**
- * The same while the tunnel lives. Its windows bound the memory, but each such stream takes a place in the tunnel
- * that its peer can't free any more.
+ * How long an application may take nothing of what is left when both sides have ended. The tunnel's windows bound
+ * the memory, but each such stream takes a place in the tunnel that its peer can't free any more.
  */
 const FINISHED_STALL_MS = 300_000;
 /** Largest single read of an application's bytes; see the reactor's batching figures. */
@@ -70,6 +66,11 @@ export interface StreamObserver {
    * `onRelayEnd`. Otherwise, or without this method, the request has failed.
    */
   onRequestRefused?(): boolean;
+  /**
+   * The tunnel is gone and all that is left is for the application to read: `rest` has the descriptor now, and is
+   * to be started. This relay is over; `rest` tells the end.
+   */
+  onTunnelOutlived(rest: Leftover): void;
   /** Once. The socket is closed and the stream reset or ended already, except a server's stream that was not answered. */
   onRelayEnd(end: StreamEnd): void;
 }
@@ -120,8 +121,6 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   #finSent = false;
   /** The tunnel has no room for us now; onStreamRoom() will come. */
   #stalled = false;
-  /** ... and only `#pending` is left to do. */
-  #tunnelGone = false;
   #batch = BATCH_BYTES_MIN;
 
   /** Takes over `fd`. The stream's `owner` becomes this relay. */
@@ -223,10 +222,8 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
 
   onTimer(): void {
     if (this.phase === 'open') {
-      const [stallMs, end] = this.#tunnelGone
-        ? [LEFTOVER_STALL_MS, "the tunnel's end"]
-        : [FINISHED_STALL_MS, "the stream's end"];
-      const reason = `application read nothing for ${stallMs / 1_000} s after ${end}`;
+      const stallS = FINISHED_STALL_MS / 1_000;
+      const reason = `application read nothing for ${stallS} s after the stream's end`;
       this.#fail({ kind: 'failed', stage: 'tunnel', reason }, CANCEL);
     } else if (this.phase === 'connecting') {
       const reason = `no answer for ${CONNECT_DEADLINE_MS / 1_000} s`;
@@ -315,8 +312,12 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     if (this.phase === 'ended') return;
     if (this.phase === 'open' && this.#appEnded && this.#peerEnded) {
       // All that the peer sent is here: the application gets it, without the tunnel.
-      this.#tunnelGone = true;
-      this.#awaitReader();
+      const { toTunnel, fromTunnel } = this;
+      const carried = { pending: this.#pending, toTunnel, fromTunnel };
+      const rest = new Leftover(this.#loop, this.fd, carried, this.#observer);
+      this.#pending = new PendingBytes();
+      this.#detach();
+      this.#observer.onTunnelOutlived(rest);
       return;
     }
     this.#close(true);
@@ -404,8 +405,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   /** Both sides have ended, and all that is left is for the application to read: not for ever. */
   #awaitReader(): void {
     if (!this.#appEnded || !this.#peerEnded || this.#pending.length === 0) return;
-    const stallMs = this.#tunnelGone ? LEFTOVER_STALL_MS : FINISHED_STALL_MS;
-    this.#loop.timers.schedule(this, this.#loop.nowMs + stallMs);
+    this.#loop.timers.schedule(this, this.#loop.nowMs + FINISHED_STALL_MS);
   }
 
   #finishIfPeerEnded(): void {

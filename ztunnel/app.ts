@@ -127,6 +127,7 @@ export class App implements Giver {
         else this.#readiness.done(task);
       },
       onDied: (index) => {
+        this.#totals.forgetOpen(index);
         this.#deaths[index] = (this.#deaths[index] ?? 0) + 1;
         this.#readiness.done(`data worker ${index} answers`);
         this.#readiness.pending(podsTask(index));

@@ -9,12 +9,12 @@ const REFRESH_INTERVAL_MS = 60_000;
 /** The sums of what the workers count, on the control thread. */
 export class TrafficTotals {
   readonly metrics: TrafficMetrics = new TrafficMetrics();
-  readonly #workers: Workers;
+  readonly #workers: Pick<Workers, 'count' | 'ask'>;
   readonly #sockets = new Map<number, Collected['socketsOpen']>();
   readonly #connections = new Map<number, number>();
   readonly #faults = new Map<number, number>();
 
-  constructor(workers: Workers) {
+  constructor(workers: Pick<Workers, 'count' | 'ask'>) {
     this.#workers = workers;
   }
 
@@ -61,6 +61,12 @@ export class TrafficTotals {
     this.#sockets.set(worker, collected.socketsOpen);
     this.#connections.set(worker, collected.connections);
     this.#faults.set(worker, collected.faults);
+  }
+
+  /** The worker has died, and what it had open with it. What it had counted stays. */
+  forgetOpen(worker: number): void {
+    this.#sockets.delete(worker);
+    this.#connections.delete(worker);
   }
 
   /** Goes on where a predecessor stopped. */

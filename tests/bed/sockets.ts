@@ -124,6 +124,14 @@ export class BedSockets implements Disposable {
     return received < 0 ? errnoName(received) : this.#slab.bytes.toString('utf8', 0, received);
   }
 
+  /** The same for what is not text: empty at the end of the stream. */
+  async receiveBytes(fd: number, what = 'anything'): Promise<Buffer> {
+    await this.#until(fd, READABLE, what);
+    const received = receiveInto(fd, this.#slab, 0, this.#slab.size);
+    if (received < 0) throw new Error(`Instead of ${what} came ${errnoName(received)}`);
+    return Buffer.from(this.#slab.bytes.subarray(0, received));
+  }
+
   /** Ends our direction; the other stays open. */
   finish(fd: number): void {
     shutdownWrite(fd);

@@ -13,6 +13,7 @@ import { after, before, describe, it } from 'mocha';
 
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
 import { parseIp, type SocketAddress } from '#common/net/address.ts';
+import type { Leftover } from '#hbone/leftover.ts';
 import { defaultTunnelOptions } from '#hbone/options.ts';
 import { type DialTunnel, TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { type StreamEnd, type StreamObserver, StreamRelay } from '#hbone/stream.ts';
@@ -91,6 +92,10 @@ class Ends implements StreamObserver {
   onRelayEnd(end: StreamEnd): void {
     this.seen.push(end);
     for (const wake of this.waiters.splice(0)) wake();
+  }
+
+  onTunnelOutlived(rest: Leftover): void {
+    rest.start();
   }
 }
 

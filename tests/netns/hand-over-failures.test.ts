@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,12 +18,16 @@ import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
 import { program, type Running } from '#tests/bed/process.ts';
 import type { Checked } from '#tests/bed/programs/checked-stream.ts';
 import type { Tally } from '#tests/bed/programs/request-loop.ts';
+import { BedSockets } from '#tests/bed/sockets.ts';
 import { createWorld, type Pod, type World } from '#tests/bed/world.ts';
 import { SeqpacketServer } from '#tests/support/seqpacket-peer.ts';
 import { HAND_OVER_VERSION } from '#ztunnel/hand-over.ts';
 
 const IDLE_CONNECTIONS = 2_000;
 const STREAM_MB_PER_S = 20;
+/** More than the sockets on the way hold, less than the window of a stream. */
+const ANSWER_BYTES = 3_000_000;
+const SHA256_BYTES = 32;
 const BROKE_OFF = /the hand-over broke off, this process goes on/;
 const WAIT_MS = 15_000;
 const DROP_TUNNELS =
@@ -64,7 +69,7 @@ describe('a hand-over of a node tunnel', function () {
       else far = started;
     }
     for (const pod of [server, late]) {
-      const app = program('tests/bed/programs/app.ts', 'http=8080', 'echo=8082');
+      const app = program('tests/bed/programs/app.ts', 'http=8080', 'echo=8082', 'send=8083');
       await world.start(pod, app).waitFor(/^serving$/);
     }
     const checked = program(
@@ -198,6 +203,47 @@ describe('a hand-over of a node tunnel', function () {
     });
   });
 
+  it('takes the rest of an answer along whose tunnel has ended, and its slow reader gets every byte', async () => {
+    using sockets = await BedSockets.open();
+    const reader = await sockets.mustDial(client, { ip: late.ipv4, port: 8083 });
+    const heard = far.process.lines.length;
+    sockets.send(reader, `${ANSWER_BYTES}\n`);
+    sockets.finish(reader);
+    await far.process.waitFor(/connection complete.*dst.workload="late"/, WAIT_MS, heard);
+    while ((await bytesFrom(late)) < ANSWER_BYTES);
+    // The tunnel ends with its pod.
+    await far.delete(late);
+    const predecessor = await succeed();
+    expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
+    const body = createHash('sha256');
+    let received = 0;
+    let last = Buffer.alloc(0);
+    for (;;) {
+      const some = await sockets.receiveBytes(reader, 'the rest');
+      if (some.length === 0) break;
+      received += some.length;
+      // The digest of everything comes at the end.
+      const both = Buffer.concat([last, some]);
+      const bodyEnd = Math.max(0, both.length - SHA256_BYTES);
+      body.update(both.subarray(0, bodyEnd));
+      last = both.subarray(bodyEnd);
+    }
+    expect(received).to.equal(ANSWER_BYTES + SHA256_BYTES);
+    expect(last.toString('hex')).to.equal(body.digest('hex'));
+    await tunnel.process.waitFor(/connection complete.*dst.workload="late"/, WAIT_MS);
+    await far.add(late);
+  });
+
+  it('leaves a handshake behind, which ends, and says how many', async () => {
+    using sockets = await BedSockets.open();
+    const heard = far.process.lines.length;
+    const halfway = await sockets.mustDial(client, { ip: server.ipv4, port: 15_008, mark: 0x539 });
+    const predecessor = await far.startSuccessor();
+    await predecessor.waitFor(/a handshake can not be moved.*count=1/, WAIT_MS, heard);
+    expect(await sockets.receive(halfway, 'the end')).to.be.oneOf(['', 'ECONNRESET']);
+    expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
+  });
+
   it(`takes ${IDLE_CONNECTIONS} idle connections along`, async () => {
     const user = world.start(
       client,
@@ -257,6 +303,15 @@ describe('a hand-over of a node tunnel', function () {
       .filter((line) => /broke off|draining/.test(line));
     expect(said[0]).to.match(BROKE_OFF);
   });
+
+  /** Counted where the client is. */
+  async function bytesFrom(pod: Pod): Promise<number> {
+    const page = ['curl', '-s', '-m', '5', 'http://127.0.0.1:15020/metrics'];
+    const { stdout } = await world.run(world.node('one'), page);
+    const series = new RegExp(`^istio_tcp_sent_bytes_total\\{.*destination_workload="${pod.name}"`);
+    const counts = stdout.split('\n').filter((line) => series.test(line));
+    return counts.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+  }
 
   async function mustNft(pod: Pod, rules: string): Promise<void> {
     const { code, stderr } = await world.run(pod, ['nft', '-f', '-'], { input: rules });

@@ -1,5 +1,6 @@
 import type { Header } from '#codec/http2/field.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import { invariant } from '#common/assert.ts';
 import { formatSocketAddress } from '#common/net/address.ts';
 import { type Identity, parseIdentity, sameTrustDomain } from '#common/tls/spiffe.ts';
 import type { ConnectionFacts } from '#dataplane/authz/match.ts';
@@ -7,6 +8,7 @@ import { identityOf, type Workload } from '#dataplane/state/workload.ts';
 import type { AccessRecord } from '#dataplane/telemetry/access-log.ts';
 import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
 import { BAGGAGE_HEADER, parseBaggage, writeBaggage } from '#hbone/headers.ts';
+import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import { peerName } from '#hbone/peer-name.ts';
 import {
   type StreamEnd,
@@ -24,6 +26,7 @@ import {
   connectFromPod,
   type LiveConnection,
   type PodContext,
+  type ThreadContext,
 } from './context.ts';
 import { localWorkload } from './local-workload.ts';
 import type { PeerTunnels } from './peer-counts.ts';
@@ -78,7 +81,7 @@ export class InboundTunnels implements TunnelOwner {
   onTunnelRequest(tunnel: Tunnel, stream: Http2Stream, headers: readonly Header[]): void {
     const { thread, admission, live } = this.#context;
     if (!admission.admitsConnection(live.size, tunnel.remote.ip, thread.loop.nowMs)) {
-      answer(tunnel, stream, 503);
+      answer({ tunnel, stream }, 503);
       return;
     }
     const workload = localWorkload(this.#context);
@@ -101,7 +104,7 @@ export class InboundTunnels implements TunnelOwner {
       this.#refuse(tunnel, stream, 503, reason);
       return;
     }
-    new InboundConnection(this.#context, tunnel, stream, workload, request).begin(request);
+    InboundConnection.take(this.#context, { tunnel, stream }, workload, request);
   }
 
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
@@ -112,7 +115,7 @@ export class InboundTunnels implements TunnelOwner {
   }
 
   #refuse(tunnel: Tunnel, stream: Http2Stream, status: number, reason: string): void {
-    answer(tunnel, stream, status);
+    answer({ tunnel, stream }, status);
     this.#logRefusal(tunnel, reason);
   }
 
@@ -122,12 +125,17 @@ export class InboundTunnels implements TunnelOwner {
   }
 }
 
-/** An inbound tunnel stream for another process. */
+interface TunnelStream {
+  readonly tunnel: Tunnel;
+  readonly stream: Http2Stream;
+}
+
+/** An inbound tunnel stream, or what is left of one whose tunnel has ended, for another process. */
 export interface InboundState {
   readonly facts: ConnectionFacts;
   readonly workload: Workload;
   readonly accounting: AccountingState;
-  readonly relay: StreamRelayState;
+  readonly relay: StreamRelayState | LeftoverState;
 }
 
 /** One request of a peer's tunnel, from its CONNECT to its end. */
@@ -135,45 +143,52 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
   readonly facts: ConnectionFacts;
   readonly workload: Workload;
   readonly #context: PodContext;
-  readonly #tunnel: Tunnel;
-  readonly #stream: Http2Stream;
+  /** Undefined when its tunnel had ended before it came from another process. */
+  readonly #through: TunnelStream | undefined;
   readonly #accounting: Accounting;
-  #relay: StreamRelay | undefined;
+  #relay: StreamRelay | Leftover | undefined;
   #ended = false;
 
-  constructor(
+  private constructor(
     context: PodContext,
-    tunnel: Tunnel,
-    stream: Http2Stream,
+    through: TunnelStream | undefined,
     workload: Workload,
-    origin: AcceptedRequest | InboundState,
+    facts: ConnectionFacts,
+    accounting: Accounting,
   ) {
     this.#context = context;
-    this.#tunnel = tunnel;
-    this.#stream = stream;
+    this.#through = through;
     this.workload = workload;
-    if ('relay' in origin) {
-      this.facts = origin.facts;
-      this.#accounting = Accounting.restore(context.thread, origin.accounting);
-    } else {
-      this.facts = {
-        sourceIp: tunnel.remote.ip,
-        destinationIp: origin.target.ip,
-        destinationPort: origin.target.port,
-        identity: tunnel.peerIdentity as Identity,
-      };
-      this.#accounting = this.#open(origin);
-    }
+    this.facts = facts;
+    this.#accounting = accounting;
     context.live.add(this);
     context.thread.connections.register(this);
   }
 
   /** Judges the request and dials the application; a refusal is answered at once. */
-  begin(request: AcceptedRequest): void {
+  static take(
+    context: PodContext,
+    through: TunnelStream,
+    workload: Workload,
+    request: AcceptedRequest,
+  ): void {
+    const { tunnel } = through;
+    const facts: ConnectionFacts = {
+      sourceIp: tunnel.remote.ip,
+      destinationIp: request.target.ip,
+      destinationPort: request.target.port,
+      identity: tunnel.peerIdentity as Identity,
+    };
+    const accounting = openAccounting(context.thread, tunnel, workload, request);
+    const connection = new InboundConnection(context, through, workload, facts, accounting);
+    connection.#begin(through, request);
+  }
+
+  #begin(through: TunnelStream, request: AcceptedRequest): void {
     const { thread } = this.#context;
     const verdict = thread.connections.judge(this);
     if (verdict.kind === 'deny') {
-      answer(this.#tunnel, this.#stream, 401);
+      answer(through, 401);
       this.#finish(rejection(verdict, 'rejection'));
       return;
     }
@@ -184,12 +199,12 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
       sourceIp !== request.connectTo.ip;
     const dialed = connectFromPod(this.#context, request.connectTo, spoof ? sourceIp : undefined);
     if (!('fd' in dialed)) {
-      answer(this.#tunnel, this.#stream, 503);
+      answer(through, 503);
       this.#finish({ flag: 'CONNECT', error: `connection failed: ${dialed.reason}` });
       return;
     }
     const ends = { fd: dialed.fd, phase: 'connecting' } as const;
-    this.#relay = new StreamRelay(thread.loop, this.#tunnel, this.#stream, ends, this);
+    this.#relay = new StreamRelay(thread.loop, through.tunnel, through.stream, ends, this);
     this.#relay.start();
   }
 
@@ -230,7 +245,12 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
     if (this.#context.thread.settings.responseBaggage) {
       headers.push([BAGGAGE_HEADER, baggageOf(this.workload)]);
     }
-    this.#tunnel.respond(this.#stream, headers, false);
+    this.#through?.tunnel.respond(this.#through.stream, headers, false);
+  }
+
+  onTunnelOutlived(rest: Leftover): void {
+    this.#relay = rest;
+    rest.start();
   }
 
   onRelayEnd(end: StreamEnd): void {
@@ -240,14 +260,15 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
       this.#finish();
       return;
     }
-    if (end.stage === 'dial') answer(this.#tunnel, this.#stream, 503);
+    if (end.stage === 'dial' && this.#through !== undefined) answer(this.#through, 503);
     this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
   }
 
   // --- Hand-over
 
-  get tunnel(): Tunnel {
-    return this.#tunnel;
+  /** The tunnel that it uses; undefined when that has ended. */
+  get tunnel(): Tunnel | undefined {
+    return this.#relay instanceof Leftover ? undefined : this.#through?.tunnel;
   }
 
   freeze(): void {
@@ -261,7 +282,7 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
 
   /** The application's socket. */
   get fd(): number {
-    return (this.#relay as StreamRelay).fd;
+    return (this.#relay as StreamRelay | Leftover).fd;
   }
 
   export(): InboundState {
@@ -269,7 +290,7 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
       facts: this.facts,
       workload: this.workload,
       accounting: this.#accounting.export(),
-      relay: (this.#relay as StreamRelay).export(),
+      relay: (this.#relay as StreamRelay | Leftover).export(),
     };
   }
 
@@ -283,58 +304,29 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
   /** Continues a stream of another process, frozen until {@link thaw}. Throws when the tunnel lacks it. */
   static restore(
     context: PodContext,
-    tunnel: Tunnel,
+    tunnel: Tunnel | undefined,
     state: InboundState,
     fd: number,
   ): InboundConnection {
-    const stream = tunnel.streamById(state.relay.streamId);
-    const connection = new InboundConnection(context, tunnel, stream, state.workload, state);
-    const { loop } = context.thread;
-    connection.#relay = StreamRelay.restore(loop, tunnel, stream, state.relay, fd, connection);
+    const { thread } = context;
+    const { relay, workload, facts } = state;
+    if (!('streamId' in relay)) {
+      const accounting = Accounting.restore(thread, state.accounting);
+      const connection = new InboundConnection(context, undefined, workload, facts, accounting);
+      connection.#relay = Leftover.restore(thread.loop, relay, fd, connection);
+      return connection;
+    }
+    invariant(tunnel !== undefined, 'a stream comes with its tunnel');
+    // First, as it throws: a connection that was made is live and counted.
+    const stream = tunnel.streamById(relay.streamId);
+    const accounting = Accounting.restore(thread, state.accounting);
+    const through = { tunnel, stream };
+    const connection = new InboundConnection(context, through, workload, facts, accounting);
+    connection.#relay = StreamRelay.restore(thread.loop, tunnel, stream, relay, fd, connection);
     return connection;
   }
 
   // ---
-
-  #open(request: AcceptedRequest): Accounting {
-    const { thread } = this.#context;
-    const { network } = thread.settings;
-    const peer = this.#tunnel.peerIdentity;
-    const source = request.crossedNetwork
-      ? undefined
-      : thread.mesh.workloadByIp(network, this.facts.sourceIp);
-    const baggage = thread.settings.responseBaggage ? parseBaggage(request.baggage) : {};
-    const record: AccessRecord = {
-      direction: 'inbound',
-      source: {
-        address: formatSocketAddress(this.#tunnel.remote),
-        workload: source?.name ?? baggage.workloadName,
-        namespace: source?.namespace ?? baggage.namespace,
-        identity: peer,
-        cluster: source?.clusterId ?? baggage.clusterId,
-      },
-      destination: {
-        address: formatSocketAddress(this.#tunnel.local),
-        hboneAddress: request.authority,
-        service: request.service?.hostname,
-        workload: this.workload.name,
-        namespace: this.workload.namespace,
-        identity: identityOf(this.workload),
-        cluster: this.workload.clusterId,
-      },
-      startMs: Date.now(),
-      bytesSent: 0,
-      bytesReceived: 0,
-    };
-    return Accounting.open(thread, record, {
-      reporter: 'destination',
-      source,
-      claimedSource: { ...baggage, cluster: baggage.clusterId },
-      destination: this.workload,
-      service: request.service,
-      identities: { source: peer, destination: identityOf(this.workload) },
-    });
-  }
 
   #finish(failure?: {
     readonly flag: ResponseFlag;
@@ -347,6 +339,50 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
     this.#context.thread.connections.forget(this);
     this.#accounting.finish(failure);
   }
+}
+
+function openAccounting(
+  thread: ThreadContext,
+  tunnel: Tunnel,
+  workload: Workload,
+  request: AcceptedRequest,
+): Accounting {
+  const { network, responseBaggage } = thread.settings;
+  const peer = tunnel.peerIdentity;
+  const source = request.crossedNetwork
+    ? undefined
+    : thread.mesh.workloadByIp(network, tunnel.remote.ip);
+  const baggage = responseBaggage ? parseBaggage(request.baggage) : {};
+  const record: AccessRecord = {
+    direction: 'inbound',
+    source: {
+      address: formatSocketAddress(tunnel.remote),
+      workload: source?.name ?? baggage.workloadName,
+      namespace: source?.namespace ?? baggage.namespace,
+      identity: peer,
+      cluster: source?.clusterId ?? baggage.clusterId,
+    },
+    destination: {
+      address: formatSocketAddress(tunnel.local),
+      hboneAddress: request.authority,
+      service: request.service?.hostname,
+      workload: workload.name,
+      namespace: workload.namespace,
+      identity: identityOf(workload),
+      cluster: workload.clusterId,
+    },
+    startMs: Date.now(),
+    bytesSent: 0,
+    bytesReceived: 0,
+  };
+  return Accounting.open(thread, record, {
+    reporter: 'destination',
+    source,
+    claimedSource: { ...baggage, cluster: baggage.clusterId },
+    destination: workload,
+    service: request.service,
+    identities: { source: peer, destination: identityOf(workload) },
+  });
 }
 
 /** How a denial reads in the log, at the start of a connection or when policies change under it. */
@@ -362,7 +398,7 @@ export function rejection(
 }
 
 /** Answers without a body and lets the stream go (RFC 9113 section 8.1: the rest of the request is not needed). */
-function answer(tunnel: Tunnel, stream: Http2Stream, status: number): void {
+function answer({ tunnel, stream }: TunnelStream, status: number): void {
   tunnel.respond(stream, [[':status', String(status)]], true);
   tunnel.reset(stream, NO_ERROR);
 }

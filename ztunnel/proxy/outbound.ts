@@ -11,6 +11,7 @@ import {
   TRACEPARENT_HEADER,
   writeForwarded,
 } from '#hbone/headers.ts';
+import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import type { TunnelTarget, TunnelWaiter } from '#hbone/pool.ts';
 import {
   type StreamEnd,
@@ -61,6 +62,8 @@ export interface OutboundState {
   readonly transport:
     | { readonly kind: 'waiting' }
     | { readonly kind: 'stream'; readonly relay: StreamRelayState }
+    /** Its tunnel has ended. */
+    | { readonly kind: 'leftover'; readonly relay: LeftoverState }
     | { readonly kind: 'socket'; readonly upstreamFd: number; readonly relay: SocketRelayState };
 }
 
@@ -82,7 +85,7 @@ export class OutboundConnection
   #target: TunnelTarget | undefined;
   #local: Workload | undefined;
   #accounting: Accounting | undefined;
-  #stream: StreamRelay | undefined;
+  #stream: StreamRelay | Leftover | undefined;
   #sockets: SocketRelay | undefined;
   /** Before a hand-over, after which it chose its way anew. */
   #countedAsOpened = false;
@@ -242,6 +245,11 @@ export class OutboundConnection
     return true;
   }
 
+  onTunnelOutlived(rest: Leftover): void {
+    this.#stream = rest;
+    rest.start();
+  }
+
   // --- The direct way
 
   #goDirect(way: Route & { readonly kind: 'direct' }, local: Workload): void {
@@ -313,9 +321,9 @@ export class OutboundConnection
     else this.begin();
   }
 
-  /** The tunnel that it uses; undefined while it has none. */
+  /** The tunnel that it uses; undefined while it has none, or none any more. */
   get tunnel(): Tunnel | undefined {
-    return this.#stream?.tunnel;
+    return this.#stream instanceof StreamRelay ? this.#stream.tunnel : undefined;
   }
 
   /** The application's socket. */
@@ -347,7 +355,7 @@ export class OutboundConnection
     state: OutboundState,
     fd: number,
     transport:
-      | { readonly kind: 'waiting' }
+      | { readonly kind: 'none' }
       | { readonly kind: 'stream'; readonly tunnel: Tunnel }
       | { readonly kind: 'socket'; readonly upstreamFd: number },
   ): OutboundConnection {
@@ -369,6 +377,9 @@ export class OutboundConnection
       const { relay } = state.transport;
       const { tunnel } = transport;
       connection.#stream = StreamRelay.restore(thread.loop, tunnel, stream, relay, fd, connection);
+    } else if (state.transport.kind === 'leftover') {
+      const { relay } = state.transport;
+      connection.#stream = Leftover.restore(thread.loop, relay, fd, connection);
     } else if (state.transport.kind === 'socket' && transport.kind === 'socket') {
       const ends = { downstreamFd: fd, upstreamFd: transport.upstreamFd };
       const { relay } = state.transport;
@@ -380,6 +391,9 @@ export class OutboundConnection
   // ---
 
   #exportTransport(): OutboundState['transport'] {
+    if (this.#stream instanceof Leftover) {
+      return { kind: 'leftover', relay: this.#stream.export() };
+    }
     if (this.#stream !== undefined) return { kind: 'stream', relay: this.#stream.export() };
     if (this.#sockets === undefined) return { kind: 'waiting' };
     const { upstream } = this.#sockets;

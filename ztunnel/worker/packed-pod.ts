@@ -94,6 +94,7 @@ function shareLabels(state: PodState): PodState {
       outbound: tunnel.outbound.map(share),
     })),
     outbound: state.outbound.map(share),
+    inbound: state.inbound.map(share),
     plaintext: state.plaintext.map(share),
   };
 }

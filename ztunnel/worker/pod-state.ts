@@ -38,8 +38,10 @@ export interface PodState {
   readonly netnsFd: number;
   readonly listeners: ListenerFds;
   readonly tunnels: readonly TunnelMoved[];
-  /** Outbound connections that use no tunnel, or wait for one. */
+  /** Outbound connections that use no tunnel, or wait for one, or have outlived it. */
   readonly outbound: readonly Moved<OutboundState>[];
+  /** Inbound connections that have outlived their tunnel. */
+  readonly inbound: readonly Moved<InboundState>[];
   readonly plaintext: readonly Moved<PlaintextState>[];
 }
 
@@ -87,10 +89,13 @@ export function exportPod({ proxy, tunnels, connections }: FrozenPod): PodState 
   const inboundOf = new Map<Tunnel, Moved<InboundState>[]>();
   const outboundOf = new Map<Tunnel, Moved<OutboundState>[]>();
   const outbound: Moved<OutboundState>[] = [];
+  const inbound: Moved<InboundState>[] = [];
   const plaintext: Moved<PlaintextState>[] = [];
   for (const connection of connections) {
     if (connection instanceof InboundConnection) {
-      push(inboundOf, connection.tunnel, { fd: connection.fd, state: connection.export() });
+      const moved = { fd: connection.fd, state: connection.export() };
+      if (connection.tunnel === undefined) inbound.push(moved);
+      else push(inboundOf, connection.tunnel, moved);
     } else if (isPlaintext(connection)) {
       plaintext.push({ fd: connection.fd, state: connection.export() });
     } else {
@@ -112,6 +117,7 @@ export function exportPod({ proxy, tunnels, connections }: FrozenPod): PodState 
       outbound: outboundOf.get(tunnel) ?? [],
     })),
     outbound,
+    inbound,
     plaintext,
   };
 }
@@ -168,10 +174,15 @@ export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
     const upstream =
       transport.kind === 'socket'
         ? ({ kind: 'socket', upstreamFd: transport.upstreamFd } as const)
-        : ({ kind: 'waiting' } as const);
+        : ({ kind: 'none' } as const);
     const fds = transport.kind === 'socket' ? [fd, transport.upstreamFd] : [fd];
     restore(fds, outbound.accounting, () =>
       OutboundConnection.restore(context, outbound, fd, upstream),
+    );
+  }
+  for (const { fd, state: inbound } of state.inbound) {
+    restore([fd], inbound.accounting, () =>
+      InboundConnection.restore(context, undefined, inbound, fd),
     );
   }
   for (const { fd, state: plaintext } of state.plaintext) {
@@ -184,7 +195,7 @@ export function restorePod(thread: ThreadContext, state: PodState): FrozenPod {
 }
 
 export function countConnections(state: PodState): number {
-  let count = state.outbound.length + state.plaintext.length;
+  let count = state.outbound.length + state.inbound.length + state.plaintext.length;
   for (const tunnel of state.tunnels) count += tunnel.inbound.length + tunnel.outbound.length;
   return count;
 }
@@ -200,6 +211,7 @@ export function descriptorsOf(state: PodState): readonly number[] {
     fds.push(fd);
     if (outbound.transport.kind === 'socket') fds.push(outbound.transport.upstreamFd);
   }
+  for (const { fd } of state.inbound) fds.push(fd);
   for (const { fd, state: plaintext } of state.plaintext) {
     fds.push(...plaintextFds(fd, plaintext));
   }
@@ -233,6 +245,7 @@ export function renameDescriptors(state: PodState, rename: (fd: number) => numbe
       const upstreamFd = rename(transport.upstreamFd);
       return { fd, state: { ...outbound, transport: { ...transport, upstreamFd } } };
     }),
+    inbound: state.inbound.map(moved),
     plaintext: state.plaintext.map((each) => {
       const { fd, state: plaintext } = moved(each);
       if (plaintext.kind === 'waiting') return { fd, state: plaintext };

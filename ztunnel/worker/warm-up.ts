@@ -2,6 +2,7 @@ import type { Header } from '#codec/http2/field.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
 import { parseIp, type SocketAddress } from '#common/net/address.ts';
 import { selfSigned } from '#common/tls/self-signed.ts';
+import type { Leftover } from '#hbone/leftover.ts';
 import { type StreamObserver, StreamRelay } from '#hbone/stream.ts';
 import { Tunnel, type TunnelHost, type TunnelOwner } from '#hbone/tunnel.ts';
 import { openSocketPair } from '#linux/socket-pair.ts';
@@ -121,6 +122,10 @@ class Course implements StreamObserver {
 
   onRelayEnd(): void {
     // Only when the course is closed.
+  }
+
+  onTunnelOutlived(rest: Leftover): void {
+    rest.abort();
   }
 
   #moved(tunnel: Tunnel): Tunnel {

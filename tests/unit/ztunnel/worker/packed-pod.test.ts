@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import type { LocalPod } from '#dataplane/state/view.ts';
+import { workload } from '#tests/support/mesh.ts';
 import type { AccountingState } from '#ztunnel/proxy/accounting.ts';
 import { packedBuffers, packPod, unpackPod, withDescriptors } from '#ztunnel/worker/packed-pod.ts';
 import type { PodState } from '#ztunnel/worker/pod-state.ts';
@@ -44,6 +45,26 @@ function connection(fd: number): PodState['outbound'][number] {
   };
 }
 
+/** An inbound connection whose tunnel has ended. */
+function leftover(fd: number): PodState['inbound'][number] {
+  const { accepted, accounting } = connection(fd).state;
+  const { source, target } = accepted;
+  return {
+    fd,
+    state: {
+      facts: {
+        sourceIp: source.ip,
+        destinationIp: target.ip,
+        destinationPort: target.port,
+        identity: undefined,
+      },
+      workload: workload('shop', '10.0.0.1'),
+      accounting: accounting as AccountingState,
+      relay: { pending: SECRET, toTunnel: 1, fromTunnel: 4 },
+    },
+  };
+}
+
 function state(connections: number): PodState {
   return {
     uid: 'uid',
@@ -52,6 +73,7 @@ function state(connections: number): PodState {
     listeners: { outbound: 91, plaintext: 92, inbound: 93 },
     tunnels: [],
     outbound: Array.from({ length: connections }, (_, index) => connection(100 + 2 * index)),
+    inbound: [leftover(99)],
     plaintext: [],
   };
 }
@@ -59,8 +81,8 @@ function state(connections: number): PodState {
 describe('packPod()', () => {
   it('names the namespace first, every descriptor once, and counts the connections', () => {
     const packed = packPod(state(2));
-    expect(packed).to.include({ uid: 'uid', connections: 2 });
-    expect(packed.descriptors).to.deep.equal([90, 91, 92, 93, 100, 101, 102, 103]);
+    expect(packed).to.include({ uid: 'uid', connections: 3 });
+    expect(packed.descriptors).to.deep.equal([90, 91, 92, 93, 100, 101, 102, 103, 99]);
   });
 
   it('writes labels that connections share once', () => {
@@ -91,6 +113,7 @@ describe('unpackPod()', () => {
     expect(unpacked.listeners).to.deep.equal({ outbound: 1_091, plaintext: 1_092, inbound: 1_093 });
     expect(unpacked.outbound[0]?.fd).to.equal(1_100);
     expect(unpacked.outbound[0]?.state.transport).to.include({ upstreamFd: 1_101 });
+    expect(unpacked.inbound[0]?.fd).to.equal(1_099);
   });
 
   it('refuses a state with a descriptor that did not come', () => {
