@@ -5,11 +5,15 @@ import { isIPv6 } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 
+import { parseIp } from '#common/net/address.ts';
+
 /** What a route may look at. Bodies are not read: nothing here needs one. */
 export interface AdminRequest {
   readonly method: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /** Whether it comes from this machine (in a pod: from this pod, or through a port-forward). */
+  readonly local: boolean;
 }
 
 export interface AdminResponse {
@@ -125,6 +129,11 @@ function explain(options: AdminServerOptions, host: string, error: NodeJS.ErrnoE
   }
 }
 
+function isLocal({ socket }: IncomingMessage): boolean {
+  const ip = parseIp(socket.remoteAddress ?? '');
+  return ip !== undefined && (ip === '::1' || ip.startsWith('127.'));
+}
+
 async function answer(
   options: AdminServerOptions,
   request: IncomingMessage,
@@ -140,8 +149,8 @@ async function answer(
     return send(request, response, text(405, 'method not allowed\n'));
   }
   try {
-    const parameters = new URLSearchParams(query);
-    await send(request, response, await route.handle({ method, query: parameters, headers }));
+    const asked = { method, query: new URLSearchParams(query), headers, local: isLocal(request) };
+    await send(request, response, await route.handle(asked));
   } catch (error) {
     options.onError(path, error);
     if (!response.headersSent) await send(request, response, text(500, 'internal error\n'));

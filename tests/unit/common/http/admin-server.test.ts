@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 
@@ -15,6 +16,7 @@ const long = 'line\n'.repeat(1_000);
 function open(
   extra: ReadonlyArray<readonly [string, AdminRoute]> = [],
   onError: (path: string, error: unknown) => void = () => {},
+  hosts: readonly string[] = ['127.0.0.1'],
 ): Promise<AdminServer> {
   const routes = new Map<string, AdminRoute>([
     ['/long', { methods: ['GET'], handle: () => ({ status: 200, body: long }) }],
@@ -31,13 +33,15 @@ function open(
   const portSetting = 'STATS_PORT';
   return openAdminServer({
     name: 'metrics',
-    hosts: ['127.0.0.1'],
+    hosts,
     port: 0,
     portSetting,
     routes,
     onError,
   });
 }
+
+const tellLocal: AdminRoute['handle'] = ({ local }) => ({ status: 200, body: String(local) });
 
 function urlOf(server: AdminServer, path: string): string {
   return `http://127.0.0.1:${server.ports[0]}${path}`;
@@ -55,6 +59,21 @@ describe('openAdminServer()', () => {
     const head = await curl('-I', urlOf(server, '/long'));
     expect(head).to.match(/^HTTP\/1.1 200 OK\r\n/);
     expect(head).to.match(new RegExp(`content-length: ${long.length}`, 'i'));
+  });
+
+  it('tells whether a request comes from this machine', async () => {
+    await using server = await open([['/local', { methods: ['GET'], handle: tellLocal }]]);
+    expect(await curl(urlOf(server, '/local'))).to.equal('true');
+    const elsewhere = Object.values(networkInterfaces())
+      .flat()
+      .find((each) => each !== undefined && !each.internal && each.family === 'IPv4');
+    // Without a network there is nobody else.
+    if (elsewhere === undefined) return;
+    await using reachable = await open([
+      ['/local', { methods: ['GET'], handle: tellLocal }],
+    ], () => {}, [elsewhere.address]);
+    const url = `http://${elsewhere.address}:${reachable.ports[0]}/local`;
+    expect(await curl(url)).to.equal('false');
   });
 
   it('passes the method and the query, and ignores a body', async () => {
