@@ -1,0 +1,49 @@
+import type { ObjectMeta } from '#kube/resources.ts';
+
+import type { Labels } from '../krt/filter.ts';
+import type { Described } from '../model/metadata.ts';
+
+/** What every record keeps of an object's metadata. */
+export function described({ metadata }: { readonly metadata: ObjectMeta }): Described {
+  return {
+    namespace: metadata.namespace ?? '',
+    name: metadata.name,
+    labels: metadata.labels ?? {},
+    createdAt: metadata.creationTimestamp ?? '',
+  };
+}
+
+/** A selector that asks for nothing counts as none. */
+export function selectorOf(matchLabels: unknown): Labels | undefined {
+  const selector = stringRecord(matchLabels);
+  return Object.keys(selector).length === 0 ? undefined : selector;
+}
+
+/** The texts of an object of unknown origin; anything else in it is left out. */
+export function stringRecord(value: unknown): Labels {
+  return Object.fromEntries(
+    Object.entries(record(value)).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    ),
+  );
+}
+
+export function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : {};
+}
+
+export function list(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? (value as readonly unknown[]) : [];
+}
+
+export function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+export function port(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 65_535
+    ? value
+    : undefined;
+}

@@ -1,0 +1,45 @@
+import type { AuthorizationPolicy, PeerAuthentication } from '#kube/resources.ts';
+
+import type {
+  AuthorizationPolicyRecord,
+  MtlsMode,
+  PeerAuthenticationRecord,
+} from '../model/policy.ts';
+import { described, list, record, selectorOf } from './metadata.ts';
+
+const DRY_RUN = 'istio.io/dry-run';
+const MODES: ReadonlySet<unknown> = new Set<MtlsMode>(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']);
+
+/** What is kept of an AuthorizationPolicy. */
+export function authorizationPolicyRecord(policy: AuthorizationPolicy): AuthorizationPolicyRecord {
+  const spec = record(policy.spec);
+  return {
+    ...described(policy),
+    selector: selectorOf(record(spec['selector'])['matchLabels']),
+    targeted: spec['targetRef'] !== undefined || list(spec['targetRefs']).length > 0,
+    dryRun: policy.metadata.annotations?.[DRY_RUN] === 'true',
+    action: spec['action'],
+    rules: spec['rules'],
+  };
+}
+
+/** What is kept of a PeerAuthentication. */
+export function peerAuthenticationRecord(policy: PeerAuthentication): PeerAuthenticationRecord {
+  const spec = record(policy.spec);
+  const ports = Object.entries(record(spec['portLevelMtls'])).flatMap(([port, mtls]) =>
+    /^[0-9]{1,5}$/.test(port) ? [[Number(port), modeOf(mtls)] as const] : [],
+  );
+  return {
+    ...described(policy),
+    selector: selectorOf(record(spec['selector'])['matchLabels']),
+    mode: modeOf(spec['mtls']),
+    ports: new Map(ports),
+  };
+}
+
+/** A word that is no mode counts as the strictest: plain text is let in only when somebody says so. */
+function modeOf(mtls: unknown): MtlsMode {
+  const mode = record(mtls)['mode'];
+  if (mode === undefined) return 'UNSET';
+  return MODES.has(mode) ? (mode as MtlsMode) : 'STRICT';
+}
