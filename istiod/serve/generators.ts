@@ -1,0 +1,110 @@
+import { encodeResource } from '#xds/resource.ts';
+import type { ResourceSource } from '#xds/server-stream.ts';
+
+import type { AddressResource, PolicyResource } from '../model/resource.ts';
+import type { Mesh } from '../translate/derive-mesh.ts';
+
+export const ADDRESS_TYPE = 'type.googleapis.com/istio.workload.Address';
+export const AUTHORIZATION_TYPE = 'type.googleapis.com/istio.security.Authorization';
+
+/** The entry of a response for each resource, made once for all clients and forgotten with the resource. */
+export class EncodedResources {
+  readonly #plain = new WeakMap<object, Uint8Array>();
+  readonly #aliased = new WeakMap<object, Uint8Array>();
+
+  address(resource: AddressResource, withAliases: boolean): Uint8Array {
+    const cache = withAliases ? this.#aliased : this.#plain;
+    return kept(cache, resource, () =>
+      encodeResource({
+        ...resource,
+        typeUrl: ADDRESS_TYPE,
+        aliases: withAliases ? resource.aliases : [],
+      }),
+    );
+  }
+
+  policy(resource: PolicyResource): Uint8Array {
+    return kept(this.#plain, resource, () =>
+      encodeResource({ ...resource, typeUrl: AUTHORIZATION_TYPE, aliases: [] }),
+    );
+  }
+}
+
+/**
+ * What a client can ask for, in the order in which changes have to arrive: a policy comes before the
+ * workloads that refer to it, and goes after them. `node`: the client's own; its workloads are sent unasked.
+ */
+export function sourcesFor(
+  mesh: Mesh,
+  encoded: EncodedResources,
+  node: string,
+): readonly ResourceSource[] {
+  return [policySource(mesh, encoded), addressSource(mesh, encoded, node)];
+}
+
+function policySource({ policies }: Mesh, encoded: EncodedResources): ResourceSource {
+  return {
+    typeUrl: AUTHORIZATION_TYPE,
+    all: () => policies.values(),
+    encoded: (name) => {
+      const policy = policies.get(name);
+      return policy === undefined ? undefined : encoded.policy(policy);
+    },
+    lookup: (name) => (policies.get(name) === undefined ? [] : [name]),
+    always: () => [],
+    concerns: (name, asked) => asked.has(name),
+  };
+}
+
+function addressSource(mesh: Mesh, encoded: EncodedResources, node: string): ResourceSource {
+  const { addresses } = mesh;
+  return {
+    typeUrl: ADDRESS_TYPE,
+    all: () => addresses.values(),
+    encoded: (name, withAliases) => {
+      const address = addresses.get(name);
+      return address === undefined ? undefined : encoded.address(address, withAliases);
+    },
+    lookup: (name) => lookup(mesh, name),
+    always: () => (node === '' ? [] : namesOf(mesh.addressesByNode.lookup(node))),
+    concerns: (name, asked) => {
+      if (asked.has(name)) return true;
+      const address = addresses.get(name);
+      if (address === undefined) return false;
+      return (
+        (node !== '' && address.node === node) ||
+        address.aliases.some((alias) => asked.has(alias)) ||
+        address.services.some((service) => asked.has(service))
+      );
+    },
+  };
+}
+
+/** A workload stands for itself; a service for itself and its workloads; an address for what has it. */
+function lookup(mesh: Mesh, name: string): readonly string[] {
+  const own = mesh.addresses.get(name);
+  const found = own === undefined ? mesh.addressesByAlias.lookup(name) : [own];
+  const workloads = found.filter(({ kind }) => kind === 'workload');
+  // An address is a workload's before it is a service's.
+  if (workloads.length > 0) return namesOf(workloads);
+  return found.flatMap((service) => [
+    service.name,
+    ...namesOf(mesh.addressesByService.lookup(service.name)),
+  ]);
+}
+
+function namesOf(resources: readonly { readonly name: string }[]): readonly string[] {
+  return resources.map(({ name }) => name);
+}
+
+function kept(
+  cache: WeakMap<object, Uint8Array>,
+  resource: object,
+  make: () => Uint8Array,
+): Uint8Array {
+  const before = cache.get(resource);
+  if (before !== undefined) return before;
+  const made = make();
+  cache.set(resource, made);
+  return made;
+}
