@@ -1,0 +1,312 @@
+import { readFileSync } from 'node:fs';
+
+import { IstioCertificateService } from '#api/gen/ca_pb.ts';
+import { AggregatedDiscoveryService } from '#api/gen/discovery_pb.ts';
+import { type BackoffPlan, backoffMs } from '#common/backoff.ts';
+import { systemClock } from '#common/clock.ts';
+import { GrpcServer } from '#common/grpc/server.ts';
+import type { AdminServer } from '#common/http/admin-server.ts';
+import { LogLevels } from '#common/log/filter.ts';
+import { Logger } from '#common/log/logger.ts';
+import { LineWriter } from '#common/log/writer.ts';
+import { processFamilies } from '#common/metrics/process.ts';
+import { MetricsRegistry } from '#common/metrics/registry.ts';
+import { KubeClient } from '#kube/client.ts';
+import { inClusterCredentials, kubeconfigCredentials } from '#kube/config.ts';
+import { LeaderElection } from '#kube/lease.ts';
+import { reviewToken } from '#kube/token-review.ts';
+
+import { openAdmin } from './admin/server.ts';
+import type { SigningView } from './ca/authorize.ts';
+import { SigningCounters } from './ca/counters.ts';
+import type { CertificateRoot } from './ca/root.ts';
+import { keptRoot } from './ca/root-secret.ts';
+import { CertificateService } from './ca/service.ts';
+import type { Config } from './config.ts';
+import { RootCertificates } from './controllers/root-certificates.ts';
+import { type InputCollections, newInputCollections } from './inputs/collections.ts';
+import { ClusterWatch } from './inputs/watch.ts';
+import type { Index } from './krt/core.ts';
+import { Graph } from './krt/graph.ts';
+import type { PodRecord } from './model/pod.ts';
+import { Debounce } from './push/debounce.ts';
+import { PushQueue } from './push/queue.ts';
+import type { TokenReviewer } from './serve/authenticate.ts';
+import { DiscoveryCounters } from './serve/counters.ts';
+import { DiscoveryService } from './serve/discovery.ts';
+import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from './serve/generators.ts';
+import { ServerCertificates, serverNames } from './serve/server-certificate.ts';
+import { deriveMesh, type Mesh } from './translate/derive-mesh.ts';
+
+/** The API server may come later than we do; nobody is served by giving up. */
+const ROOT_RETRY: BackoffPlan = { firstMs: 250, maxMs: 10_000, spread: 0.2 };
+const REQUEST_BYTES_MAX = 4 * 1024 * 1024;
+const DRAIN_MS = 5_000;
+/** The Lease of whoever publishes the root. */
+const ROOT_LEASE = 'istio-namespace-controller-election';
+const VERSION = 'ambit';
+
+/** The control plane's parts, and how they are put together. */
+export class App {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #writer: LineWriter;
+  readonly #client: KubeClient;
+  readonly #graph: Graph;
+  readonly #inputs: InputCollections;
+  readonly #mesh: Mesh;
+  readonly #podsOfAccount: Index<PodRecord>;
+  readonly #watch: ClusterWatch;
+  readonly #queue: PushQueue;
+  readonly #discovery: DiscoveryService;
+  readonly #discoveryCounters = new DiscoveryCounters();
+  readonly #signingCounters = new SigningCounters();
+  readonly #debounce: Debounce;
+  readonly #closers: (() => Promise<void> | void)[] = [];
+  readonly #pending = new Set(['the cluster is read', 'the root is there', 'listening']);
+  #stopped = false;
+
+  /** @throws Error when there are no credentials for the API server. */
+  constructor(config: Config) {
+    this.#config = config;
+    const levels = new LogLevels(config.log.filter);
+    this.#writer = new LineWriter(1, (lines) => `${lines} lines were lost: the reader is too slow`);
+    const { format } = config.log;
+    const output = { levels, format, sink: this.#writer, now: () => Date.now() };
+    this.#log = new Logger(output, 'istiod');
+
+    // What is watched, and what is derived from it.
+    this.#client = new KubeClient(credentials(config));
+    this.#graph = new Graph(({ collection, key, error }) => {
+      const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#log.error('a transformation failed', { collection, key, reason });
+    });
+    this.#inputs = newInputCollections(this.#graph);
+    this.#podsOfAccount = this.#inputs.pods.indexBy('account on node', (pod) => [
+      accountOnNode(pod.namespace, pod.serviceAccount, pod.node),
+    ]);
+    this.#mesh = deriveMesh(this.#graph, config.mesh, this.#inputs);
+    this.#watch = new ClusterWatch({
+      client: this.#client,
+      graph: this.#graph,
+      collections: this.#inputs,
+      domain: config.mesh.domain,
+      revision: config.revision,
+      clock: systemClock,
+      log: this.#log.scoped('istiod::watch'),
+    });
+
+    // Who is told of what has changed.
+    this.#queue = new PushQueue({ elapsed, later: (run) => setImmediate(run) });
+    this.#discovery = new DiscoveryService({
+      mesh: this.#mesh,
+      review: this.#review,
+      queue: this.#queue,
+      counters: this.#discoveryCounters,
+      now: () => Date.now(),
+      log: this.#log.scoped('istiod::xds'),
+    });
+    this.#debounce = new Debounce({
+      clock: systemClock,
+      elapsed,
+      run: (changes) => this.#discovery.changed(changes),
+    });
+    this.#mesh.addresses.subscribe((changes) => {
+      this.#debounce.add(
+        ADDRESS_TYPE,
+        changes.map(({ key }) => key),
+      );
+    });
+    this.#mesh.policies.subscribe((changes) => {
+      this.#debounce.add(
+        AUTHORIZATION_TYPE,
+        changes.map(({ key }) => key),
+      );
+    });
+    this.#mesh.limitations.subscribe((changes) => {
+      for (const { after } of changes) {
+        if (after === undefined) continue;
+        const { name: policy, enforced, message } = after;
+        this.#log.warn('a policy is not enforced as it is written', { policy, enforced, message });
+      }
+    });
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Starts everything and answers when it serves. @throws Error when it can't. */
+  async start(): Promise<void> {
+    const { config, log } = { config: this.#config, log: this.#log };
+    const held = this.#graph.hold();
+    const signing = { root: undefined as CertificateRoot | undefined };
+    await this.#openAdmin(signing);
+    this.#watch.start();
+    this.#closers.push(() => this.#watch[Symbol.dispose]());
+
+    const root = await this.#root();
+    signing.root = root;
+    this.#pending.delete('the root is there');
+    this.#publish(root);
+
+    await this.#watch.synced();
+    held[Symbol.dispose]();
+    this.#pending.delete('the cluster is read');
+    log.info('the cluster is read', {
+      pods: this.#inputs.pods.size,
+      services: this.#inputs.services.size,
+      policies: this.#mesh.policies.size,
+    });
+
+    const port = await this.#listen(root);
+    this.#pending.delete('listening');
+    log.info('serving', { discovery: port, revision: config.revision });
+  }
+
+  /** Clients are told to go elsewhere; what is under way gets a few seconds. */
+  async stop(reason: string): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#pending.add('stopping');
+    this.#log.info('stopping', { reason });
+    this.#debounce[Symbol.dispose]();
+    for (const close of this.#closers.toReversed()) await close();
+    this.#client.close();
+    await this.#writer.flush();
+  }
+
+  readonly #review: TokenReviewer = (token) =>
+    reviewToken(this.#client, token, this.#config.tokenAudiences);
+
+  async #root(): Promise<CertificateRoot> {
+    const { systemNamespace: namespace, trustDomain: organization } = this.#config.mesh;
+    for (let failures = 1; ; failures++) {
+      try {
+        return await keptRoot(this.#client, { namespace, organization, clock: systemClock });
+      } catch (error) {
+        const retryMs = backoffMs(ROOT_RETRY, failures, Math.random);
+        const message = error instanceof Error ? error.message : String(error);
+        this.#log.error('no root', { message, retry_ms: Math.round(retryMs) });
+        await new Promise<void>((resolve) => {
+          setTimeout(resolve, retryMs);
+        });
+      }
+    }
+  }
+
+  /** One control plane of several keeps the root where pods find it. */
+  #publish(root: CertificateRoot): void {
+    const { candidate: identity, mesh } = this.#config;
+    const log = this.#log.scoped('istiod::roots');
+    const begin = (): RootCertificates => {
+      const { certificatePem: rootPem } = root;
+      const publisher = new RootCertificates(this.#client, { rootPem, clock: systemClock, log });
+      publisher.start();
+      return publisher;
+    };
+    if (identity === undefined) {
+      const publisher = begin();
+      this.#closers.push(() => publisher[Symbol.dispose]());
+      return;
+    }
+    const election = new LeaderElection(this.#client, {
+      namespace: mesh.systemNamespace,
+      name: ROOT_LEASE,
+      identity,
+      clock: systemClock,
+      log,
+      lead: (signal) => {
+        const publisher = begin();
+        signal.addEventListener('abort', () => publisher[Symbol.dispose]());
+      },
+    });
+    election.start();
+    this.#closers.push(() => election.stop());
+  }
+
+  async #listen(root: CertificateRoot): Promise<number> {
+    const { ca, mesh, revision, connectionAgeMs, host, ports } = this.#config;
+    const grpc = new GrpcServer({ receivedMessageBytesMax: REQUEST_BYTES_MAX, connectionAgeMs });
+    const certificates = new CertificateService({
+      root,
+      view: this.#signingView(),
+      review: this.#review,
+      onPodChange: (run) => this.#inputs.pods.subscribe(() => run()),
+      lifeMs: ca.lifeMs,
+      counters: this.#signingCounters,
+      clock: systemClock,
+      log: this.#log.scoped('istiod::ca'),
+    });
+    grpc.addUnary(IstioCertificateService.method.createCertificate, (request, context) =>
+      certificates.createCertificate(request, context),
+    );
+    grpc.addStreaming(
+      AggregatedDiscoveryService.method.deltaAggregatedResources,
+      (context, outlet) => this.#discovery.serve(context, outlet),
+    );
+    const own = new ServerCertificates({
+      root,
+      names: serverNames(mesh.systemNamespace, revision, ca.customHosts),
+      clock: systemClock,
+    });
+    const port = await grpc.listen(host, ports.discovery, own.issue());
+    own.renew((certificate) => grpc.replaceCertificate(certificate));
+    this.#closers.push(
+      () => own[Symbol.dispose](),
+      () => grpc.close(DRAIN_MS),
+    );
+    return port;
+  }
+
+  #signingView(): SigningView {
+    const { pods } = this.#inputs;
+    return {
+      trustDomain: this.#config.mesh.trustDomain,
+      trustedNodeAccounts: this.#config.ca.trustedNodeAccounts,
+      pod: (key) => pods.get(key),
+      podsOf: (namespace, account, node) =>
+        this.#podsOfAccount.lookup(accountOnNode(namespace, account, node)),
+    };
+  }
+
+  async #openAdmin(signing: { readonly root: CertificateRoot | undefined }): Promise<void> {
+    const metrics = new MetricsRegistry([
+      ...processFamilies(),
+      ...this.#discoveryCounters.families({
+        clients: () => this.#discovery.clients.size,
+        waiting: () => this.#queue.size,
+        services: () => this.#inputs.services.size,
+        version: VERSION,
+      }),
+      ...this.#signingCounters.families(
+        () => signing.root?.notAfterMs ?? 0,
+        () => Date.now(),
+      ),
+    ]);
+    const servers: readonly AdminServer[] = await openAdmin({
+      host: this.#config.host,
+      ports: this.#config.ports,
+      metrics,
+      graph: this.#graph,
+      clients: () => this.#discovery.clients,
+      pending: () => [...this.#pending],
+      log: this.#log.scoped('istiod::admin'),
+    });
+    for (const server of servers) this.#closers.push(() => server.close());
+  }
+}
+
+function accountOnNode(namespace: string, account: string, node: string): string {
+  return `${namespace}/${account}/${node}`;
+}
+
+function credentials({ kubeconfigPath }: Config) {
+  return kubeconfigPath === undefined
+    ? inClusterCredentials()
+    : kubeconfigCredentials(readFileSync(kubeconfigPath, 'utf8'));
+}
+
+function elapsed(): number {
+  return performance.now();
+}
