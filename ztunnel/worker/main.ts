@@ -1,15 +1,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { invariant } from '#common/assert.ts';
-import { keepCompiledCode, saveCompiledCode } from '#common/compile-cache.ts';
+import { saveCompiledCode } from '#common/compile-cache.ts';
+import { noteDescriptorsIn } from '#reactor/owned-descriptors.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
 
+import { DataPlane } from './data-plane.ts';
 import { packedBuffers } from './packed-pod.ts';
 import type { FromWorker, Question, ToWorker, WorkerData, WorkerState } from './protocol.ts';
-
-keepCompiledCode();
-const { openThreadLoop } = await import('#reactor/thread-loop.ts');
-const { noteDescriptorsIn } = await import('#reactor/owned-descriptors.ts');
-const { DataPlane } = await import('./data-plane.ts');
 
 const port = parentPort;
 invariant(port !== null, 'a data worker runs in a worker thread');
