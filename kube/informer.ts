@@ -5,7 +5,7 @@ import type { Logger } from '#common/log/logger.ts';
 import type { KubeClient } from './client.ts';
 import { isExpired, KubeError } from './errors.ts';
 import type { Selection } from './paths.ts';
-import { type Change, type InformerHandler, Replica } from './replica.ts';
+import { type Change, compareVersions, type InformerHandler, Replica } from './replica.ts';
 import type { KubeObject, ResourceKind } from './resources.ts';
 import { endsInitialEvents, type WatchEvent } from './watch.ts';
 
@@ -91,6 +91,18 @@ export class Informer<T extends KubeObject> implements Disposable {
     return () => {
       this.#handlers.delete(handler);
     };
+  }
+
+  /**
+   * Takes the server's answer to a write of ours, so that the next decision already sees it; the watch
+   * brings it again, later, and nothing is told twice. Ignored when the watch has been quicker: the
+   * object may have changed or gone since.
+   */
+  observe(object: T): void {
+    const version = object.metadata.resourceVersion ?? '';
+    if (!this.#isSynced || this.#stopped.signal.aborted) return;
+    if (compareVersions(version, this.#resourceVersion ?? '') !== 'later') return;
+    this.#tellAll(this.#replica.put(object));
   }
 
   /** Begins; once. */

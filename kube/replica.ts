@@ -38,20 +38,14 @@ export class Replica<T extends KubeObject> {
     return Array.from(this.#entries.values(), (entry) => entry.object);
   }
 
-  /** An ADDED or MODIFIED event; the two mean the same after a gap. */
+  /**
+   * An ADDED or MODIFIED event; the two mean the same after a gap. Or the answer to a write of ours,
+   * which a later event of the watch repeats.
+   */
   put(raw: T): Change<T>[] {
-    const key = namespacedName(raw.metadata);
-    const { uid, resourceVersion } = raw.metadata;
-    const known = this.#entries.get(key);
-    if (known !== undefined && isSame(known, raw)) return [];
-    const object = this.#transform(raw);
-    this.#entries.set(key, { uid, resourceVersion, object });
-    if (known === undefined) return [{ kind: 'added', object }];
-    if (known.uid === uid) return [{ kind: 'changed', object, before: known.object }];
-    return [
-      { kind: 'removed', object: known.object },
-      { kind: 'added', object },
-    ];
+    const known = this.#entries.get(namespacedName(raw.metadata));
+    if (known !== undefined && !isNews(known, raw)) return [];
+    return this.#keep(raw);
   }
 
   /** A DELETED event. Answers the last form, which the event carries, when we know the object. */
@@ -61,7 +55,10 @@ export class Replica<T extends KubeObject> {
     return [{ kind: 'removed', object: this.#transform(raw) }];
   }
 
-  /** A whole list: what is not in it has been deleted while nobody watched. */
+  /**
+   * A whole list: what is not in it has been deleted while nobody watched, and what is older in it than
+   * what we know is so because the server has been set back.
+   */
   replace(raws: readonly T[]): Change<T>[] {
     const present = new Set(raws.map((raw) => namespacedName(raw.metadata)));
     const changes: Change<T>[] = [];
@@ -70,14 +67,46 @@ export class Replica<T extends KubeObject> {
       this.#entries.delete(key);
       changes.push({ kind: 'removed', object });
     }
-    for (const raw of raws) changes.push(...this.put(raw));
+    for (const raw of raws) changes.push(...this.#keep(raw));
     return changes;
+  }
+
+  #keep(raw: T): Change<T>[] {
+    const key = namespacedName(raw.metadata);
+    const { uid, resourceVersion } = raw.metadata;
+    const known = this.#entries.get(key);
+    const sameObject = known !== undefined && known.uid === uid;
+    if (sameObject && resourceVersion !== undefined && known.resourceVersion === resourceVersion) {
+      return [];
+    }
+    const object = this.#transform(raw);
+    this.#entries.set(key, { uid, resourceVersion, object });
+    if (known === undefined) return [{ kind: 'added', object }];
+    if (sameObject) return [{ kind: 'changed', object, before: known.object }];
+    return [
+      { kind: 'removed', object: known.object },
+      { kind: 'added', object },
+    ];
   }
 }
 
-function isSame(known: Entry<unknown>, raw: KubeObject): boolean {
+/**
+ * Whether `raw` may tell more than is known. Versions are numbers that grow, as far as they look like
+ * it (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+ */
+function isNews(known: Entry<unknown>, raw: KubeObject): boolean {
   const { uid, resourceVersion } = raw.metadata;
-  return (
-    resourceVersion !== undefined && known.resourceVersion === resourceVersion && known.uid === uid
-  );
+  if (known.uid !== uid) return true;
+  return compareVersions(known.resourceVersion ?? '', resourceVersion ?? '') !== 'later';
+}
+
+/** How the first version stands to the second one; `unknown` when one is not a number. */
+export function compareVersions(
+  first: string,
+  second: string,
+): 'earlier' | 'same' | 'later' | 'unknown' {
+  if (!/^[0-9]+$/.test(first) || !/^[0-9]+$/.test(second)) return 'unknown';
+  const difference = BigInt(first) - BigInt(second);
+  if (difference === 0n) return 'same';
+  return difference < 0n ? 'earlier' : 'later';
 }

@@ -278,6 +278,25 @@ describe('Informer', () => {
     await server.next();
   });
 
+  it('knows at once what the caller has written, and says it once', async () => {
+    const watch = await watching();
+    await informer.synced;
+    informer.observe(map('b', '12'));
+    expect(diary.lines).to.deep.equal(['+a@5', '+b@12']);
+    watch.event('ADDED', map('b', '11')).event('MODIFIED', map('b', '12'));
+    watch.event('DELETED', map('b', '13'));
+    await diary.until('-b@13');
+    expect(diary.lines).to.deep.equal(['+a@5', '+b@12', '-b@13']);
+  });
+
+  it('does not bring back what is gone when a late answer speaks of it', async () => {
+    const watch = await watching();
+    watch.event('ADDED', map('b', '11')).event('DELETED', map('b', '12'));
+    await diary.until('-b@12');
+    informer.observe(map('b', '11'));
+    expect(informer.get('shop/b')).to.equal(undefined);
+  });
+
   it('ends its watch and calls nobody any more when it is stopped', async () => {
     const watch = await watching();
     informer.stop();
