@@ -6,6 +6,7 @@ import { Authenticator } from './authentication.ts';
 import { bootstrap, type ServerEndpoint } from './bootstrap.ts';
 import { StoredBoundObjects } from './bound-objects.ts';
 import { builtinKinds } from './builtin-kinds.ts';
+import { serveCustomResources } from './crd.ts';
 import type { ClusterCredentials } from './credentials.ts';
 import { Discovery } from './discovery.ts';
 import { KindRegistry } from './kinds.ts';
@@ -64,6 +65,7 @@ export class ApiServerApp {
     const registry = new KindRegistry(builtinKinds());
     const store = new Store(registry, systemClock, Math.floor(now() / MS_PER_VERSION));
     this.store = store;
+    serveCustomResources(store, now);
     bootstrap(store, options.endpoint);
 
     // Who, and what they may.

@@ -18,11 +18,16 @@ const asServer: WriteOptions = {
   warn: () => undefined,
 };
 
+/** Has the kinds of a store's CustomResourceDefinitions served, from the first one on. */
+export function serveCustomResources(store: Store, now: () => number): void {
+  new CustomResources(store, now).start();
+}
+
 /**
  * Has the kinds of CustomResourceDefinitions served from the moment that a definition is stored, says
  * in its status how that went, and takes a kind away with its objects when its definition is deleted.
  */
-export class CustomResources {
+class CustomResources {
   readonly #store: Store;
   readonly #definitions: ServedKind;
   readonly #now: () => number;
@@ -30,14 +35,16 @@ export class CustomResources {
   /** Kinds of whose objects we are told already. */
   readonly #observed = new Set<string>();
 
-  /** Has to be there before the first definition is. */
   constructor(store: Store, now: () => number) {
     const kind = store.registry.find('apiextensions.k8s.io', 'v1', 'customresourcedefinitions');
     if (kind === undefined) throw new Error('CustomResourceDefinitions are not served');
     this.#store = store;
     this.#definitions = kind;
     this.#now = now;
-    store.observe(kind, ({ type, object }) => {
+  }
+
+  start(): void {
+    this.#store.observe(this.#definitions, ({ type, object }) => {
       if (type === 'DELETED') this.#withdraw(object);
       else this.#schedule(object.metadata.name);
     });
