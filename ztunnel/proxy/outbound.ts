@@ -13,12 +13,8 @@ import {
 } from '#hbone/headers.ts';
 import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import type { TunnelTarget, TunnelWaiter } from '#hbone/pool.ts';
-import {
-  type StreamEnd,
-  type StreamObserver,
-  StreamRelay,
-  type StreamRelayState,
-} from '#hbone/stream.ts';
+import { type StreamObserver, StreamRelay, type StreamRelayState } from '#hbone/stream.ts';
+import type { StreamEnd } from '#hbone/stream-end.ts';
 import type { Tunnel, TunnelEnd } from '#hbone/tunnel.ts';
 import {
   type RelayEnd,
