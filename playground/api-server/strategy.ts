@@ -59,7 +59,7 @@ export function prepareUpdate(
   current: StoredObject,
   part: Part,
 ): void {
-  if (part === 'status') keepAllBut(object, current, 'status');
+  if (part === 'status') keepAllBut(kind, object, current, 'status');
   else if (part === 'object' && hasStatus(kind)) keepField(object, current, 'status');
   if (part === 'finalize') keepField(object, current, 'status');
   if (part === 'object' && kind.storageKey === 'namespaces') keepFinalizers(object, current);
@@ -135,12 +135,20 @@ function keepField(object: ApiObject, current: ApiObject, field: string): void {
   else object[field] = current[field];
 }
 
-function keepAllBut(object: ApiObject, current: StoredObject, changed: string): void {
+function keepAllBut(
+  kind: ServedKind,
+  object: ApiObject,
+  current: StoredObject,
+  changed: string,
+): void {
   for (const field of new Set([...Object.keys(object), ...Object.keys(current)])) {
     if (field !== changed && field !== 'metadata') keepField(object, current, field);
   }
   const { resourceVersion, managedFields } = object.metadata;
+  const { labels, annotations } = object.metadata;
   object.metadata = { ...current.metadata };
+  // Agents on nodes mark pods this way; for no other kind it can be done.
+  if (kind.storageKey === 'pods') Object.assign(object.metadata, { labels, annotations });
   if (resourceVersion !== undefined) object.metadata.resourceVersion = resourceVersion;
   if (managedFields !== undefined) object.metadata.managedFields = managedFields;
 }
