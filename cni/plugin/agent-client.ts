@@ -8,6 +8,8 @@ export interface AddEvent {
   readonly PodName: string;
   readonly PodNamespace: string;
   readonly IPs: readonly EventIp[] | null;
+  /** Said by this plugin alone, when it knows. */
+  readonly PodUID?: string;
   /** Set by this plugin alone: the agent may answer that the pod is none of the mesh. */
   readonly AgentDecides: true;
 }
@@ -41,6 +43,7 @@ export function addEvent(
     PodName: pod.name,
     PodNamespace: pod.namespace,
     IPs: ips === undefined ? null : ips.map(eventIp),
+    ...(pod.uid === undefined ? {} : { PodUID: pod.uid }),
     AgentDecides: true,
   };
 }

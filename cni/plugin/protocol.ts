@@ -56,6 +56,8 @@ export interface PluginConfig {
 export interface PodReference {
   readonly namespace: string;
   readonly name: string;
+  /** Tells a pod from an earlier one of the same name. Not every runtime says it. */
+  readonly uid?: string;
 }
 
 export type CniRequest =
@@ -181,7 +183,7 @@ function checkFrame(
   return undefined;
 }
 
-/** `K8S_POD_NAMESPACE` and `K8S_POD_NAME` of `CNI_ARGS`: `KEY=value;KEY=value`. */
+/** `K8S_POD_NAMESPACE`, `K8S_POD_NAME` and `K8S_POD_UID` of `CNI_ARGS`: `KEY=value;KEY=value`. */
 function readPod(args: string): PodReference | undefined {
   const values = new Map<string, string>();
   for (const pair of args.split(';')) {
@@ -190,7 +192,8 @@ function readPod(args: string): PodReference | undefined {
   }
   const namespace = values.get('K8S_POD_NAMESPACE');
   const name = values.get('K8S_POD_NAME');
-  return namespace && name ? { namespace, name } : undefined;
+  const uid = values.get('K8S_POD_UID');
+  return namespace && name ? { namespace, name, ...(uid ? { uid } : {}) } : undefined;
 }
 
 /** `ips` of 0.3.0 and later, `ip4` and `ip6` before. */

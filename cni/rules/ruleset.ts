@@ -144,6 +144,20 @@ export function captureRules(given: CaptureOptions = {}): Ruleset {
   };
 }
 
+/**
+ * What stays for a while in a pod that leaves the mesh: connections that pass through the tunnel find their way, new
+ * ones go past it. Replaces the rules of {@link captureRules} in one step, without a gap.
+ *
+ * Invariant: the NAT chains stay registered, and a rule asks for the connection's state; without either the kernel
+ * forgets how the open connections were redirected.
+ */
+export function drainRules(capture: Ruleset): Ruleset {
+  const chains = capture.chains.map((chain) =>
+    chain.type === 'nat' ? { ...chain, rules: [] } : chain,
+  );
+  return { ...capture, chains };
+}
+
 function resolve(given: CaptureOptions): Required<CaptureOptions> {
   return {
     dns: false,
