@@ -141,7 +141,7 @@ export class App {
     const { config, log } = { config: this.#config, log: this.#log };
     const held = this.#graph.hold();
     const signing = { root: undefined as CertificateRoot | undefined };
-    const admin = await this.#openAdmin(signing);
+    await this.#openAdmin(signing);
     this.#watch.start();
     this.#closers.push(() => this.#watch[Symbol.dispose]());
 
@@ -161,8 +161,7 @@ export class App {
 
     const port = await this.#listen(root);
     this.#pending.delete('listening');
-    const [http, monitoring] = admin.map(({ ports }) => ports[0]);
-    log.info('serving', { discovery: port, http, monitoring, revision: config.revision });
+    log.info('serving', { discovery: port, revision: config.revision });
   }
 
   /** Clients are told to go elsewhere; what is under way gets a few seconds. */
@@ -255,12 +254,7 @@ export class App {
     own.renew((certificate) => grpc.replaceCertificate(certificate));
     this.#closers.push(
       () => own[Symbol.dispose](),
-      async () => {
-        const closed = grpc.close(DRAIN_MS);
-        // They would go on for ever; what is short may finish.
-        this.#discovery.endAll();
-        await closed;
-      },
+      () => grpc.close(DRAIN_MS),
     );
     return port;
   }
@@ -276,9 +270,7 @@ export class App {
     };
   }
 
-  async #openAdmin(signing: {
-    readonly root: CertificateRoot | undefined;
-  }): Promise<readonly AdminServer[]> {
+  async #openAdmin(signing: { readonly root: CertificateRoot | undefined }): Promise<void> {
     const metrics = new MetricsRegistry([
       ...processFamilies(),
       ...this.#discoveryCounters.families({
@@ -302,7 +294,6 @@ export class App {
       log: this.#log.scoped('istiod::admin'),
     });
     for (const server of servers) this.#closers.push(() => server.close());
-    return servers;
   }
 }
 

@@ -13,8 +13,12 @@ import {
 } from '#hbone/headers.ts';
 import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import type { TunnelTarget, TunnelWaiter } from '#hbone/pool.ts';
-import { type StreamObserver, StreamRelay, type StreamRelayState } from '#hbone/stream.ts';
-import type { StreamEnd } from '#hbone/stream-end.ts';
+import {
+  type StreamEnd,
+  type StreamObserver,
+  StreamRelay,
+  type StreamRelayState,
+} from '#hbone/stream.ts';
 import type { Tunnel, TunnelEnd } from '#hbone/tunnel.ts';
 import {
   type RelayEnd,
@@ -102,10 +106,10 @@ export class OutboundConnection
   begin(): void {
     const local = localWorkload(this.#context);
     if (local === undefined) {
-      this.#waitForConfiguration();
+      if (waitForLocalWorkload(this.#context, this, this.#accepted.startMs)) return;
+      this.#refuse(unknownLocalWorkload(this.#context.pod));
       return;
     }
-    this.#context.waitingOutbound.delete(this);
     const { mesh, settings } = this.#context.thread;
     const way = route(mesh, local, this.#accepted.target, Math.random, settings);
     switch (way.kind) {
@@ -292,22 +296,6 @@ export class OutboundConnection
 
   // --- Timer: waits for the pod's configuration
 
-  #waitForConfiguration(): void {
-    const { admission, waitingOutbound, thread } = this.#context;
-    const { nowMs } = thread.loop;
-    const waits =
-      waitingOutbound.has(this) ||
-      admission.admitsWaiting('connection', waitingOutbound.size, undefined, nowMs);
-    if (!waits) {
-      this.#closeAccepted();
-      this.#finish();
-    } else if (waitForLocalWorkload(this.#context, this, this.#accepted.startMs)) {
-      waitingOutbound.add(this);
-    } else {
-      this.#refuse(unknownLocalWorkload(this.#context.pod));
-    }
-  }
-
   onTimer(): void {
     if (!this.#ended) this.begin();
   }
@@ -355,7 +343,6 @@ export class OutboundConnection
   release(): void {
     this.#ended = true;
     this.#context.live.delete(this);
-    this.#context.waitingOutbound.delete(this);
     this.#context.thread.loop.timers.cancel(this);
     if (this.#stream !== undefined) this.#stream.release();
     else if (this.#sockets !== undefined) this.#sockets.release();
@@ -464,7 +451,6 @@ export class OutboundConnection
     if (this.#ended) return;
     this.#ended = true;
     this.#context.live.delete(this);
-    this.#context.waitingOutbound.delete(this);
     this.#context.thread.loop.timers.cancel(this);
     this.#context.thread.metrics.socketsOpen.source--;
     if (closedBy !== undefined && this.#accounting !== undefined) {

@@ -1,0 +1,164 @@
+import { expect } from 'chai';
+import { after, before, describe, it } from 'mocha';
+
+import { localAddress, peerAddress } from '#linux/socket.ts';
+import type { Pod } from '#tests/bed/world.ts';
+
+import { AgentBed } from './support/agent-bed.ts';
+
+// The node agent, the node tunnel and the CNI plugin as programs; pods that come, live and go.
+describe('the node agent', function () {
+  this.timeout(120_000);
+  let bed: AgentBed;
+  let till: Pod;
+  let shop: Pod;
+  let late: Pod;
+  let port = 7_000;
+
+  before(async () => {
+    bed = await AgentBed.start('ambit-agent', ['till', 'shop', 'late']);
+    [till, shop, late] = ['till', 'shop', 'late'].map((name) => bed.world.pod(name)) as [
+      Pod,
+      Pod,
+      Pod,
+    ];
+  });
+
+  after(async () => {
+    await bed[Symbol.asyncDispose]();
+  });
+
+  /** A connection from till to shop, and whether it went through the node tunnel. */
+  async function open(): Promise<{ client: number; server: number; tunneled: boolean }> {
+    port++;
+    const listener = bed.sockets.listen(shop, { port });
+    const client = await bed.sockets.mustDial(till, { ip: shop.ipv4, port });
+    const server = await bed.sockets.accept(listener);
+    expect(peerAddress(server)?.ip).to.equal(till.ipv4);
+    expect(await bed.sockets.carry(client, server, 'request')).to.equal('request');
+    // The tunnel's end of a connection that was redirected to it.
+    const from = localAddress(client)?.port;
+    const found = `sport = :15001 and dport = :${from}`;
+    const { stdout } = await bed.world.run(till, ['ss', '-tnH', 'state', 'established', found]);
+    return { client, server, tunneled: stdout.trim() !== '' };
+  }
+
+  async function isAlive({ client, server }: { client: number; server: number }): Promise<void> {
+    expect(await bed.sockets.carry(client, server, 'still')).to.equal('still');
+    expect(await bed.sockets.carry(server, client, 'here')).to.equal('here');
+  }
+
+  it('puts the plugin behind those of the node, and is ready then', async () => {
+    await bed.startAgent();
+    expect(bed.plugins().map(({ type }) => type)).to.deep.equal(['bed-main', 'istio-cni']);
+  });
+
+  it('lets a pod outside the mesh start, without rules', async () => {
+    const { metadata } = await bed.create(till);
+    const { code, answer } = await bed.addByPlugin(till, metadata.uid);
+    expect([code, answer['ips']]).to.deep.equal([0, [{ address: `${till.ipv4}/32` }]]);
+    expect(await bed.rules(till)).to.equal('');
+    await bed.running(till);
+  });
+
+  it('keeps a pod of the mesh from starting while there is no node tunnel', async () => {
+    await bed.label('ambient');
+    await bed.create(shop);
+    const { code, answer } = await bed.addByPlugin(shop);
+    expect(code).to.equal(1);
+    expect(answer['msg']).to.contain('refuses pod shop/shop: no ztunnel is connected');
+    expect(await bed.rules(shop)).to.equal('');
+    expect(await bed.annotation(shop)).to.equal(undefined);
+  });
+
+  it('says of a running pod that it waits for a node tunnel, and enrols it when that comes', async () => {
+    await bed.annotated(till, 'pending');
+    await bed.startTunnel();
+    await bed.annotated(till, 'enabled');
+    expect(await bed.rules(till)).to.contain('redirect to :15001');
+  });
+
+  it('lets a pod of the mesh start when the node tunnel serves it', async () => {
+    const { code } = await bed.addByPlugin(shop);
+    expect(code).to.equal(0);
+    expect(await bed.annotation(shop)).to.equal('enabled');
+    await bed.running(shop);
+    expect((await open()).tunneled).to.equal(true);
+  });
+
+  it('lets the probes of the node reach the app, from an address of their own', async () => {
+    const listener = bed.sockets.listen(shop, { port: 6_999 });
+    await bed.sockets.mustDial(bed.node, { ip: shop.ipv4, port: 6_999 });
+    const accepted = await bed.sockets.accept(listener);
+    expect(peerAddress(accepted)?.ip).to.equal('169.254.7.127');
+  });
+
+  it('lets a pod leave live: what is open stays open, what is new goes past the tunnel', async () => {
+    const earlier = await open();
+    expect(earlier.tunneled).to.equal(true);
+    await bed.label(null);
+    await bed.annotated(till, undefined);
+    await isAlive(earlier);
+    bed.sockets.close(earlier.client);
+    await bed.until('no rule is left', async () => (await bed.rules(till)) === '');
+    expect((await open()).tunneled).to.equal(false);
+    const rules = await bed.world.run(till, ['ip', 'rule', 'show', 'pref', '32764']);
+    expect(rules.stdout).to.equal('');
+  });
+
+  it('brings a pod in live: what is open stays open, what is new goes through the tunnel', async () => {
+    const earlier = await open();
+    await bed.label('ambient');
+    await bed.annotated(till, 'enabled');
+    await bed.annotated(shop, 'enabled');
+    await isAlive(earlier);
+    expect((await open()).tunneled).to.equal(true);
+  });
+
+  it('puts right what others remove', async () => {
+    await bed.world.run(till, ['nft', 'flush', 'ruleset']);
+    await bed.world.run(bed.node, ['nft', 'flush', 'ruleset']);
+    await bed.until('the rules are back', async () => (await bed.rules(till)) !== '');
+    await bed.world.run(till, ['ip', 'route', 'flush', 'table', '100']);
+    await bed.until('the route is back', async () => {
+      const { stdout } = await bed.world.run(till, ['ip', 'route', 'show', 'table', '100']);
+      return stdout.includes('local default');
+    });
+    await bed.until('the rules of the node are back', async () => {
+      const { stdout } = await bed.world.run(bed.node, ['nft', 'list', 'ruleset']);
+      return stdout.includes(`${till.ipv4} comment`);
+    });
+  });
+
+  it('puts its plugin back behind those of the node', async () => {
+    bed.writeConflist();
+    await bed.until('the plugin is back', async () => bed.plugins().length === 2);
+  });
+
+  it('hands all pods to a node tunnel that starts anew', async () => {
+    await bed.stopTunnel();
+    await bed.startTunnel();
+    expect((await open()).tunneled).to.equal(true);
+  });
+
+  it('ends without a trace in the pods, and without it no pod of the mesh starts', async () => {
+    const earlier = await open();
+    await bed.stopAgent();
+    await isAlive(earlier);
+    // Somebody may have kept the configuration.
+    expect(bed.plugins().map(({ type }) => type)).to.deep.equal(['bed-main']);
+    expect((await open()).tunneled).to.equal(true);
+    await bed.startAgent();
+    expect(await bed.annotation(till)).to.equal('enabled');
+    await isAlive(earlier);
+    expect((await open()).tunneled).to.equal(true);
+    bed.agent.signal('SIGKILL');
+    await bed.agent.exited;
+    await bed.create(late);
+    const { code, answer } = await bed.addByPlugin(late);
+    expect(code).to.equal(1);
+    expect(answer['msg']).to.contain(
+      'pod shop/late belongs to the mesh and does not start outside',
+    );
+  });
+});
