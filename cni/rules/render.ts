@@ -66,8 +66,12 @@ function renderMatch(match: Match): string {
       return `ct mark & ${hex(match.mark.mask)} == ${hex(match.mark.value)}`;
     case 'leaves-by-loopback':
       return `oifname ${not(match)}"lo"`;
+    case 'arrives-by-loopback':
+      return 'iifname "lo"';
     case 'not-the-first-packet':
       return 'tcp flags & (fin|syn|rst|ack) != syn';
+    case 'not-redirected':
+      return 'ct status & dnat == 0';
     default:
       return unreachable(match);
   }
@@ -76,7 +80,8 @@ function renderMatch(match: Match): string {
 function renderAction(action: Action): string {
   switch (action.kind) {
     case 'accept':
-      return 'accept';
+    case 'drop':
+      return action.kind;
     case 'redirect':
       return `redirect to :${action.port}`;
     case 'remember':

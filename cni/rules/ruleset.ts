@@ -6,7 +6,7 @@
  * How a packet goes:
  *
  *     app ──tcp──▶ out: redirect ──▶ :15001 ──(marked own)──▶ leaves the pod, nothing matches
- *     peer ──tcp─▶ in: redirect ───▶ :15006 ──┐
+ *     peer ──tcp─▶ in: redirect ───▶ :15006 ──┐          (guard: or not at all)
  *     peer ──tcp─▶ in: accept ─────▶ :15008 ──┤ proxy dials the app from the peer's own address,
  *                                             ▼ marked own; the packet comes in through lo
  *     app ◀── in: accept ◀── remember: this flow belongs to the proxy (connection mark)
@@ -41,10 +41,13 @@ export type Match =
   | { readonly kind: 'packet-mark'; readonly mark: Mark; readonly negated?: true }
   | { readonly kind: 'connection-mark'; readonly mark: Mark }
   | { readonly kind: 'leaves-by-loopback'; readonly negated?: true }
-  | { readonly kind: 'not-the-first-packet' };
+  | { readonly kind: 'arrives-by-loopback' }
+  | { readonly kind: 'not-the-first-packet' }
+  | { readonly kind: 'not-redirected' };
 
 export type Action =
   | { readonly kind: 'accept' }
+  | { readonly kind: 'drop' }
   | { readonly kind: 'redirect'; readonly port: number }
   /** Sets the masked bits of the connection's mark, keeps the others. */
   | { readonly kind: 'remember'; readonly mark: Mark }
@@ -114,7 +117,7 @@ export const proxyPorts = {
 export const ownMark: Mark = { value: 0x539, mask: 0xfff };
 const flowMark: Mark = { value: 0x111, mask: 0xfff };
 
-const priority = { raw: -300, mangle: -150, destinationNat: -100 } as const;
+const priority = { raw: -300, mangle: -150, destinationNat: -100, guard: -99 } as const;
 const loopback = { ip: '127.0.0.1', ip6: '::1' } as const;
 const families: readonly Family[] = ['ip', 'ip6'];
 // Keeps the proxy's own DNS lookups apart from the app's when both use one source port.
@@ -133,6 +136,7 @@ export function captureRules(given: CaptureOptions = {}): Ruleset {
       remember(),
       recall(),
       inbound(options),
+      ...guard(options),
       outbound(options),
     ],
     routing: {
@@ -243,19 +247,7 @@ function recall(): Chain {
 function inbound(options: Required<CaptureOptions>): Chain {
   const rules: Rule[] = [
     ...establishedRule(options),
-    ...probeRules('source', options),
-    {
-      matches: [{ kind: 'packet-mark', mark: ownMark }],
-      action: accept,
-      why: 'own traffic of the proxy',
-    },
-    ...loopbackRules(),
-    {
-      matches: [port('destination', [proxyPorts.tunnel])],
-      action: accept,
-      why: 'tunnels go straight to their listener',
-    },
-    ...excluded(options.excludedInboundPorts),
+    ...admitted(options),
     {
       matches: [tcp],
       action: { kind: 'redirect', port: proxyPorts.inboundPlain },
@@ -270,6 +262,58 @@ function inbound(options: Required<CaptureOptions>): Chain {
     // The chain stays when it is empty: NAT hooks must be registered in both directions.
     rules: options.inbound ? rules : [],
   };
+}
+
+/** What comes in without passing the proxy. */
+function admitted(options: Required<CaptureOptions>): Rule[] {
+  return [
+    ...probeRules('source', options),
+    {
+      matches: [{ kind: 'packet-mark', mark: ownMark }],
+      action: accept,
+      why: 'own traffic of the proxy',
+    },
+    ...loopbackRules(),
+    {
+      matches: [port('destination', [proxyPorts.tunnel])],
+      action: accept,
+      why: 'tunnels go straight to their listener',
+    },
+    ...excluded(options.excludedInboundPorts),
+  ];
+}
+
+/**
+ * NAT is decided once for each entry of connection tracking. Anybody can make an entry that is kept as it is, by
+ * sending a later packet of a connection that does not exist; the first packet of a real one would then belong
+ * to that entry and reach the app without being redirected.
+ */
+function guard(options: Required<CaptureOptions>): Chain[] {
+  if (!options.inbound || options.established === 'cut') return [];
+  const rules: Rule[] = [
+    {
+      matches: [{ kind: 'not-the-first-packet' }],
+      action: accept,
+      why: 'first of all: every packet comes by here',
+    },
+    {
+      matches: [{ kind: 'arrives-by-loopback' }],
+      action: accept,
+      why: 'the pod and its proxy talk to themselves',
+    },
+    ...admitted(options),
+    {
+      matches: [port('destination', [proxyPorts.inboundPlain])],
+      action: accept,
+      why: 'is at the proxy without being redirected',
+    },
+    {
+      matches: [tcp, { kind: 'not-redirected' }],
+      action: { kind: 'drop' },
+      why: 'a new connection must not pass as one that was open before',
+    },
+  ];
+  return [{ name: 'guard', type: 'filter', hook: 'prerouting', priority: priority.guard, rules }];
 }
 
 function outbound(options: Required<CaptureOptions>): Chain {

@@ -3,8 +3,10 @@ import { after, afterEach, before, describe, it } from 'mocha';
 
 import { renderRemoval, renderRuleset } from '#cni/rules/render.ts';
 import { captureRules, ownMark, ruleTable } from '#cni/rules/ruleset.ts';
+import { EAGAIN } from '#linux/libc.ts';
 import { originalDestination } from '#linux/original-destination.ts';
-import { peerAddress } from '#linux/socket.ts';
+import { acceptTcp, peerAddress } from '#linux/socket.ts';
+import { program } from '#tests/bed/process.ts';
 import { BedSockets } from '#tests/bed/sockets.ts';
 import { createWorld, type Place, type Pod, type World } from '#tests/bed/world.ts';
 
@@ -118,6 +120,22 @@ describe('the rules of a pod', () => {
         expect(await sockets.carry(accepted, client, 'answer')).to.equal('answer');
       });
 
+      it('let no new connection pass as one that was open before', async () => {
+        await world.enrol(pod);
+        sockets.listen(pod, { port: 15006 });
+        const app = sockets.listen(pod, { port: 9090 });
+        const ends = [peer[family], '42000', pod[family], '9090'];
+        const forged = program('tests/bed/programs/stray-acknowledgement.ts', ...ends);
+        expect((await world.run(peer, forged)).stderr).to.equal('');
+        const url = `http://${family === 'ipv6' ? `[${pod[family]}]` : pod[family]}:9090/`;
+        const caller = world.start(peer, ['curl', '--globoff', '--local-port', '42000', url]);
+        while ((await droppedByGuard()) === 0) {
+          expect(acceptTcp(app), 'the app was reached').to.equal(-EAGAIN);
+        }
+        expect(acceptTcp(app)).to.equal(-EAGAIN);
+        await caller.stop();
+      });
+
       it('keep redirected connections when they are loaded again', async () => {
         await world.enrol(pod);
         const outbound = sockets.listen(pod, { port: 15001 });
@@ -180,6 +198,12 @@ describe('the rules of a pod', () => {
     listener: number,
   ): Promise<[client: number, server: number]> {
     return Promise.all([sockets.mustDial(place, to), sockets.accept(listener)]);
+  }
+
+  async function droppedByGuard(): Promise<number> {
+    const command = ['nft', 'list', 'chain', 'inet', ruleTable, 'guard'];
+    const { stdout } = await world.run(pod, command);
+    return Number(/packets (\d+) bytes \d+ drop/.exec(stdout)?.[1] ?? 0);
   }
 
   /** Everything that enrolment may change, without counters. */

@@ -75,6 +75,19 @@ table inet ambit-pod {
     tcp dport 15008 counter accept comment "tunnels go straight to their listener"
     meta l4proto tcp counter redirect to :15006 comment "plain text from outside"
   }
+  chain guard {
+    type filter hook prerouting priority -99; policy accept;
+    tcp flags & (fin|syn|rst|ack) != syn counter accept comment "first of all: every packet comes by here"
+    iifname "lo" counter accept comment "the pod and its proxy talk to themselves"
+    ip saddr 169.254.7.127 meta l4proto tcp counter accept comment "health probes of the node reach the app untouched"
+    ip6 saddr fd16:9254:7127:1337:ffff:ffff:ffff:ffff meta l4proto tcp counter accept comment "health probes of the node reach the app untouched"
+    meta mark & 0xfff == 0x539 counter accept comment "own traffic of the proxy"
+    ip daddr 127.0.0.1 counter accept comment "localhost stays in the pod"
+    ip6 daddr ::1 counter accept comment "localhost stays in the pod"
+    tcp dport 15008 counter accept comment "tunnels go straight to their listener"
+    tcp dport 15006 counter accept comment "is at the proxy without being redirected"
+    meta l4proto tcp ct status & dnat == 0 counter drop comment "a new connection must not pass as one that was open before"
+  }
   chain outbound {
     type nat hook output priority -100; policy accept;
     tcp flags & (fin|syn|rst|ack) != syn counter accept comment "open connections stay as they are"

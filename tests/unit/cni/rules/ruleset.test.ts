@@ -43,6 +43,24 @@ describe('captureRules()', () => {
     expect([guards('keep'), guards('cut')]).to.deep.equal([2, 0]);
   });
 
+  it('guards what comes in with the same exceptions as the redirect', () => {
+    const { chains } = captureRules({ excludedInboundPorts: [22] });
+    const [inbound, guard] = ['inbound', 'guard'].map((name) =>
+      chains.find((chain) => chain.name === name),
+    );
+    const whys = guard?.rules.map((rule) => rule.why);
+    expect(whys).to.include.members(inbound?.rules.slice(1, -1).map((rule) => rule.why) ?? []);
+    expect(guard?.rules.at(-1)?.action).to.deep.equal({ kind: 'drop' });
+    expect(guard?.priority).to.be.greaterThan(inbound?.priority ?? 0);
+  });
+
+  it('needs no guard where nothing is kept or captured', () => {
+    for (const options of [{ established: 'cut' }, { inbound: false }] as const) {
+      const names = captureRules(options).chains.map((chain) => chain.name);
+      expect(names).to.not.include('guard');
+    }
+  });
+
   it('lets probes through in both directions, from the address that it is told', () => {
     for (const chain of natChains(captureRules({ probeSourceIpv4: '192.0.2.7' }).chains)) {
       const addresses = chain.rules
