@@ -24,12 +24,13 @@ const packageOf = {
   wrk: 'wrk',
   iperf3: 'iperf3',
   nginx: 'nginx-light',
+  kubectl: 'kubernetes-client',
 };
 
 const namespaces = ['ip', 'nft', 'nsenter', 'unshare'];
 const commandsFor = {
   check: ['openssl', 'curl', 'nghttp', 'h2load'],
-  test: [...namespaces, 'openssl', 'curl', 'nghttp', 'h2load', 'tcpdump'],
+  test: [...namespaces, 'openssl', 'curl', 'nghttp', 'h2load', 'tcpdump', 'kubectl'],
   demo: [...namespaces, 'tcpdump'],
   bench: [...namespaces, 'openssl', 'curl', 'h2load', 'haproxy', 'wrk', 'iperf3', 'nginx'],
 };

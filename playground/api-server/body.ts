@@ -3,7 +3,8 @@ import type { Readable } from 'node:stream';
 import { parseDocument } from 'yaml';
 
 import { badRequest, requestTooLarge, unsupportedMediaType } from './errors.ts';
-import { JSON_TYPE, readMediaType, YAML_TYPE } from './negotiation.ts';
+import { JSON_TYPE, PROTOBUF_TYPE, readMediaType, YAML_TYPE } from './negotiation.ts';
+import { decodeProtobuf } from './protobuf/decode.ts';
 
 /** What a real API server takes at most. */
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
@@ -27,9 +28,9 @@ export async function readBody(stream: Readable): Promise<Buffer> {
 }
 
 /**
- * The object in a body of JSON or YAML; `contentType` undefined means JSON.
+ * The object in a body of JSON, YAML or Kubernetes' protobuf; `contentType` undefined means JSON.
  *
- * @throws ApiError 400 for what cannot be read, 415 for protobuf and anything else
+ * @throws ApiError 400 for what cannot be read, 415 for anything else
  */
 export function decodeObject(bytes: Buffer, contentType: string | undefined): JsonObject {
   const { type } = readMediaType(contentType ?? JSON_TYPE);
@@ -75,7 +76,9 @@ function decodeValue(bytes: Buffer, type: string): unknown {
     case 'text/yaml':
     case 'application/x-yaml':
       return decodeYaml(bytes.toString('utf8'));
+    case PROTOBUF_TYPE:
+      return decodeProtobuf(bytes);
     default:
-      throw unsupportedMediaType([JSON_TYPE, YAML_TYPE]);
+      throw unsupportedMediaType([JSON_TYPE, YAML_TYPE, PROTOBUF_TYPE]);
   }
 }

@@ -15,6 +15,8 @@ export interface MediaType {
 
 export const JSON_TYPE = 'application/json';
 export const YAML_TYPE = 'application/yaml';
+/** Of requests only: who asks for it in answers takes JSON as well. */
+export const PROTOBUF_TYPE = 'application/vnd.kubernetes.protobuf';
 /** Entries beyond these are not read: the longest real list has four. */
 const ACCEPT_ENTRIES_MAX = 16;
 

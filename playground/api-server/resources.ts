@@ -256,7 +256,8 @@ async function readOptionalObject(request: ApiRequest): Promise<JsonObject> {
   return body.length === 0 ? {} : decodeObject(body, request.headers['content-type']);
 }
 
-async function readPatch(
+/** The patch in a request's body, by its content type. @throws ApiError 400, 413, 415 */
+export async function readPatch(
   request: ApiRequest,
   kind: ServedKind,
 ): Promise<{ type: PatchType; body: unknown }> {

@@ -3,13 +3,14 @@ import { labelRequirements, matchesLabels } from '#kube/selector.ts';
 import type { Admission } from './admission.ts';
 import type { JsonObject } from './body.ts';
 import type { Status } from './errors.ts';
-import { badRequest, methodNotAllowed, tooManyRequests } from './errors.ts';
+import { badRequest, methodNotAllowed, noSuchPath, tooManyRequests } from './errors.ts';
 import { type Answer, type ApiRequest, objectAnswer } from './exchange.ts';
 import type { ServedKind } from './kinds.ts';
 import type { KubeletProxy } from './kubelet-proxy.ts';
 import { namespaceOf, placeOf, type ResourceRequest } from './request-info.ts';
 import { deleteOptions, writeOptions } from './request-options.ts';
-import { readObject } from './resources.ts';
+import { readObject, readPatch } from './resources.ts';
+import { patchFromScale, patchScale, scaleOf } from './scale.ts';
 import type { Store } from './store.ts';
 import { numberAt } from './table-fields.ts';
 import type { TokenRequests } from './token-request.ts';
@@ -51,6 +52,8 @@ export class Subresources {
       case 'log':
         requireVerb(info, 'get');
         return kubelets.log(request, store.get(kind, placeOf(info)));
+      case 'scale':
+        return this.#scale(request, info, kind);
       case 'eviction':
         requireVerb(info, 'create');
         return this.#evict(request, info, kind);
@@ -79,6 +82,24 @@ export class Subresources {
     const pod = store.get(kind, placeOf(info));
     await kubelets.connect(request, info, { pod, ...upgraded });
     return undefined;
+  }
+
+  async #scale(request: ApiRequest, info: ResourceRequest, kind: ServedKind): Promise<Answer> {
+    const { store } = this.#options;
+    const paths = kind.scale;
+    if (paths === undefined) throw noSuchPath();
+    const place = placeOf(info);
+    const scale = scaleOf(paths, store.get(kind, place));
+    if (info.verb === 'get') return objectAnswer(scale);
+    if (info.verb !== 'update' && info.verb !== 'patch') throw methodNotAllowed();
+    const wanted =
+      info.verb === 'update'
+        ? await readObject(request)
+        : patchScale(scale, await readPatch(request, kind));
+    const body = patchFromScale(paths, place.name, wanted);
+    const options = { ...writeOptions(request), subresource: 'scale' };
+    const { object } = store.patch(kind, place, { type: 'merge', body }, options);
+    return objectAnswer(scaleOf(paths, object));
   }
 
   async #evict(request: ApiRequest, info: ResourceRequest, kind: ServedKind): Promise<Answer> {

@@ -31,11 +31,20 @@ export function builtinDefinitions(): ReadonlyMap<string, JsonSchema> {
   return definitions;
 }
 
-/** The schema of a built-in kind, requests such as TokenReview included. Throws for an unknown one. */
-export function builtinSchema(group: string, version: string, kind: string): JsonSchema {
+/** The schema of a built-in kind, requests such as TokenReview included; undefined for an unknown one. */
+export function findBuiltinSchema(
+  group: string,
+  version: string,
+  kind: string,
+): JsonSchema | undefined {
   const prefix = PREFIXES[group] ?? `io.k8s.api.${group.split('.')[0]}`;
-  const schema = builtinDefinitions().get(`${prefix}.${version}.${kind}`);
-  if (schema === undefined) throw new Error(`No definition of ${prefix}.${version}.${kind}`);
+  return builtinDefinitions().get(`${prefix}.${version}.${kind}`);
+}
+
+/** The same; throws for an unknown one. */
+export function builtinSchema(group: string, version: string, kind: string): JsonSchema {
+  const schema = findBuiltinSchema(group, version, kind);
+  if (schema === undefined) throw new Error(`No definition of ${kind} of ${group}/${version}`);
   return schema;
 }
 

@@ -1,4 +1,4 @@
-/** The kinds that ask a question and are never kept. The notation is `../notation.ts`'s. */
+/** The kinds that ask for something and are never kept. The notation is `../notation.ts`'s. */
 export const reviewDefinitions: string = `
 # io.k8s.api.authentication.v1
 TokenReview
@@ -56,6 +56,22 @@ NonResourceRule
   nonResourceURLs [string], verbs! [string]
 ResourceRule
   apiGroups [string], resourceNames [string], resources [string], verbs! [string]
+
+# io.k8s.api.autoscaling.v1
+Scale
+  metadata ObjectMeta, spec ScaleSpec, status ScaleStatus
+ScaleSpec
+  replicas int32
+ScaleStatus
+  replicas! int32, selector string
+
+# io.k8s.api.core.v1
+Binding
+  metadata ObjectMeta, target! ObjectReference
+
+# io.k8s.api.policy.v1
+Eviction
+  deleteOptions DeleteOptions, metadata ObjectMeta
 
 # io.k8s.apimachinery.pkg.apis.meta.v1
 FieldSelectorRequirement
