@@ -1,9 +1,9 @@
 import { type EventHandler, type Loop, WRITABLE } from '#reactor/loop.ts';
 import { PendingBytes } from '#reactor/pending.ts';
-import { closeSocket, errnoName, isPeerGone, setLinger0, shutdownWrite } from '#reactor/socket.ts';
+import { closeSocket, setLinger0, shutdownWrite } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 
-import type { StreamEnd } from './stream.ts';
+import { type StreamEnd, socketFailure } from './stream-end.ts';
 
 /**
  * How long an application may take nothing of what is left after its tunnel is gone: nothing else bounds the
@@ -99,7 +99,7 @@ export class Leftover implements EventHandler, Timer {
   onEvents(): void {
     const sent = this.#pending.drainTo(this.fd);
     if (sent < 0) {
-      this.#fail(sent);
+      this.#end(socketFailure(sent));
     } else if (this.#pending.length > 0) {
       if (sent > 0) this.#awaitReader();
     } else {
@@ -123,15 +123,6 @@ export class Leftover implements EventHandler, Timer {
 
   #awaitReader(): void {
     this.#loop.timers.schedule(this, this.#loop.nowMs + STALL_MS);
-  }
-
-  #fail(error: number): void {
-    const name = errnoName(error);
-    if (isPeerGone(error)) {
-      this.#end({ kind: 'complete', closedBy: `application reset (${name})` });
-    } else {
-      this.#end({ kind: 'failed', stage: 'internal', reason: name });
-    }
   }
 
   #end(end: StreamEnd): void {

@@ -11,12 +11,11 @@ import {
 } from '#reactor/loop.ts';
 import type { Slab } from '#reactor/memory.ts';
 import { PendingBytes } from '#reactor/pending.ts';
-import { BATCH_BYTES_MIN, type RelayEnd } from '#reactor/relay.ts';
+import { BATCH_BYTES_MIN } from '#reactor/relay.ts';
 import {
   closeSocket,
   EAGAIN,
-  errnoName,
-  isPeerGone,
+  errnoText,
   receiveInto,
   sendFrom,
   setLinger0,
@@ -26,6 +25,7 @@ import {
 import type { Timer } from '#reactor/timers.ts';
 
 import { Leftover } from './leftover.ts';
+import { type StreamEnd, socketFailure } from './stream-end.ts';
 import type { StreamUser, Tunnel, TunnelEnd } from './tunnel.ts';
 
 // RFC 9113 section 7; CONNECT_ERROR says that the TCP connection behind the stream was reset (8.5).
@@ -74,16 +74,6 @@ export interface StreamObserver {
   /** Once. The socket is closed and the stream reset or ended already, except a server's stream that was not answered. */
   onRelayEnd(end: StreamEnd): void;
 }
-
-export type StreamEnd =
-  | (RelayEnd & { readonly kind: 'complete' })
-  | {
-      readonly kind: 'failed';
-      /** `dial`: the application's socket; `response`: the peer said no; `tunnel`: the tunnel broke. */
-      readonly stage: 'dial' | 'response' | 'tunnel' | 'internal';
-      readonly reason: string;
-      readonly tunnelEnd?: TunnelEnd;
-    };
 
 export interface StreamRelayState {
   readonly streamId: number;
@@ -340,7 +330,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   #onConnected(): void {
     const error = socketError(this.fd);
     if (error !== 0) {
-      this.#endDial(errnoName(error));
+      this.#endDial(errnoText(error));
       return;
     }
     this.phase = 'open';
@@ -425,14 +415,9 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
 
   /** The application's connection broke: its peer at the far end sees a reset as well. */
   #socketFailed(error: number): void {
-    const name = errnoName(error);
     this.#close(true);
     this.tunnel.reset(this.stream, CONNECT_ERROR);
-    if (isPeerGone(error)) {
-      this.#observer.onRelayEnd({ kind: 'complete', closedBy: `application reset (${name})` });
-    } else {
-      this.#observer.onRelayEnd({ kind: 'failed', stage: 'internal', reason: name });
-    }
+    this.#observer.onRelayEnd(socketFailure(error));
   }
 
   #fail(end: StreamEnd, code: number): void {

@@ -141,7 +141,7 @@ export class App {
     const { config, log } = { config: this.#config, log: this.#log };
     const held = this.#graph.hold();
     const signing = { root: undefined as CertificateRoot | undefined };
-    await this.#openAdmin(signing);
+    const admin = await this.#openAdmin(signing);
     this.#watch.start();
     this.#closers.push(() => this.#watch[Symbol.dispose]());
 
@@ -161,7 +161,8 @@ export class App {
 
     const port = await this.#listen(root);
     this.#pending.delete('listening');
-    log.info('serving', { discovery: port, revision: config.revision });
+    const [http, monitoring] = admin.map(({ ports }) => ports[0]);
+    log.info('serving', { discovery: port, http, monitoring, revision: config.revision });
   }
 
   /** Clients are told to go elsewhere; what is under way gets a few seconds. */
@@ -254,7 +255,12 @@ export class App {
     own.renew((certificate) => grpc.replaceCertificate(certificate));
     this.#closers.push(
       () => own[Symbol.dispose](),
-      () => grpc.close(DRAIN_MS),
+      async () => {
+        const closed = grpc.close(DRAIN_MS);
+        // They would go on for ever; what is short may finish.
+        this.#discovery.endAll();
+        await closed;
+      },
     );
     return port;
   }
@@ -270,7 +276,9 @@ export class App {
     };
   }
 
-  async #openAdmin(signing: { readonly root: CertificateRoot | undefined }): Promise<void> {
+  async #openAdmin(signing: {
+    readonly root: CertificateRoot | undefined;
+  }): Promise<readonly AdminServer[]> {
     const metrics = new MetricsRegistry([
       ...processFamilies(),
       ...this.#discoveryCounters.families({
@@ -294,6 +302,7 @@ export class App {
       log: this.#log.scoped('istiod::admin'),
     });
     for (const server of servers) this.#closers.push(() => server.close());
+    return servers;
   }
 }
 

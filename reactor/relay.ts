@@ -1,4 +1,4 @@
-import { EAGAIN, errnoName } from '#linux/libc.ts';
+import { EAGAIN, errnoName, errnoText } from '#linux/libc.ts';
 
 import {
   type EventHandler,
@@ -155,13 +155,14 @@ export class SocketRelay implements Timer {
   fail(side: RelaySide, error: number): void {
     if (this.#ended) return;
     this.abort();
-    const name = errnoName(error);
-    const which = side === this.downstream ? 'downstream' : 'upstream';
     if (!side.connecting && isPeerGone(error)) {
-      this.#observer.onRelayEnd({ kind: 'complete', closedBy: `${which} reset (${name})` });
+      const which = side === this.downstream ? 'downstream' : 'upstream';
+      const closedBy = `${which} reset (${errnoName(error)})`;
+      this.#observer.onRelayEnd({ kind: 'complete', closedBy });
       return;
     }
-    this.#observer.onRelayEnd({ kind: 'failed', dialing: side.connecting, reason: name });
+    const reason = errnoText(error);
+    this.#observer.onRelayEnd({ kind: 'failed', dialing: side.connecting, reason });
   }
 
   /** A fault of ours, not of a peer: of the timer, or of one of the sides. */

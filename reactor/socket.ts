@@ -13,7 +13,7 @@ import {
 import { addressOf, type Slab } from './memory.ts';
 import { disown } from './owned-descriptors.ts';
 
-export { EAGAIN, errnoName } from '#linux/libc.ts';
+export { EAGAIN, errnoName, errnoText } from '#linux/libc.ts';
 
 const SOL_SOCKET = 1;
 const SOL_TCP = 6;

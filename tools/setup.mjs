@@ -1,4 +1,4 @@
-// Makes the machine ready for an npm script: `node tools/setup.mjs demo|check|test|bench`. Runs
+// Makes the machine ready for an npm script: `node tools/setup.mjs demo|check|test|bench|up`. Runs
 // before the project's own Node is there: plain JavaScript, no package, Node 20 or newer.
 // Says what it installs; says nothing and takes milliseconds when all is there.
 import { spawnSync } from 'node:child_process';
@@ -32,6 +32,7 @@ const commandsFor = {
   check: ['openssl', 'curl', 'nghttp', 'h2load'],
   test: [...namespaces, 'openssl', 'curl', 'nghttp', 'h2load', 'tcpdump', 'kubectl'],
   demo: [...namespaces, 'tcpdump'],
+  up: namespaces,
   bench: [...namespaces, 'openssl', 'curl', 'h2load', 'haproxy', 'wrk', 'iperf3', 'nginx'],
 };
 

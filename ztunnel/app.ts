@@ -430,6 +430,11 @@ export class App implements Giver {
     return { certificates: this.#certificates.materials() };
   }
 
+  refused(successorPid: number, reason: string): void {
+    const line = 'this process does not hand over to a successor, and goes on';
+    this.#log.warn(line, { successor: successorPid, reason });
+  }
+
   async freeze(): Promise<Handed> {
     if (this.stopping) throw new Error('this process is about to end');
     this.#phases = new Phases();

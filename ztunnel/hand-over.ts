@@ -24,6 +24,8 @@ export interface Handed {
 export interface Giver {
   /** What can be told while everything goes on. */
   early(): unknown;
+  /** Somebody asked who does not get it; nothing has changed. */
+  refused(successorPid: number, reason: string): void;
   /** Freezes everything and tells it. A throw leaves nothing frozen. */
   freeze(): Promise<Handed>;
   /** The successor is ready: let go of what two processes can't both have. Must not fail. */
@@ -141,8 +143,10 @@ export class HandOverServer implements EventHandler, Timer {
   async #serve(channel: PacketChannel, pid: number): Promise<void> {
     const greetingMs = performance.now() + GREETING_DEADLINE_MS;
     const hello = await receive(channel, greetingMs);
-    if (hello.kind !== 'hello' || hello.version !== HAND_OVER_VERSION) {
-      const reason = `this process hands over in version ${HAND_OVER_VERSION}`;
+    if (hello.kind !== 'hello') return;
+    if (hello.version !== HAND_OVER_VERSION) {
+      const reason = `it hands over in version ${HAND_OVER_VERSION}, and was asked in version ${hello.version}`;
+      this.#giver.refused(pid, reason);
       await send(channel, { kind: 'refused', reason }, greetingMs);
       return;
     }

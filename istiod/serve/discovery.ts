@@ -33,6 +33,7 @@ export class DiscoveryService {
   readonly #options: DiscoveryOptions;
   readonly #encoded = new EncodedResources();
   readonly #clients = new Set<Client>();
+  readonly #outlets = new Set<StreamOutlet>();
   #connections = 0;
   #pushes = 0;
 
@@ -56,8 +57,14 @@ export class DiscoveryService {
     queue.add(urgentFirst(this.#clients, nodes), changes);
   }
 
+  /** Ends all streams well: their clients go on with another server. */
+  endAll(): void {
+    for (const outlet of this.#outlets) outlet.end();
+  }
+
   /** Serves one stream; for {@link GrpcServer.addStreaming}. */
   serve(context: CallContext, outlet: StreamOutlet): StreamInlet<DeltaDiscoveryRequest> {
+    this.#outlets.add(outlet);
     const early: DeltaDiscoveryRequest[] = [];
     let caller: Caller | undefined;
     let client: Client | undefined;
@@ -99,6 +106,7 @@ export class DiscoveryService {
       onDrained: () => client?.stream.resume(),
       onClosed: () => {
         closed = true;
+        this.#outlets.delete(outlet);
         if (client !== undefined) this.#close(client);
       },
     };

@@ -99,7 +99,8 @@ export async function startApiServer(): Promise<TestApiServer> {
   };
 }
 
-function errorLogger(): Logger {
+/** Errors only, on the standard error output: a test that causes none shows nothing. */
+export function errorLogger(): Logger {
   const read = parseLogFilter('error');
   if (read.kind === 'refused') throw new Error(read.problem);
   const sink = {

@@ -16,7 +16,8 @@ import { parseIp, type SocketAddress } from '#common/net/address.ts';
 import type { Leftover } from '#hbone/leftover.ts';
 import { defaultTunnelOptions } from '#hbone/options.ts';
 import { type DialTunnel, TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
-import { type StreamEnd, type StreamObserver, StreamRelay } from '#hbone/stream.ts';
+import { type StreamObserver, StreamRelay } from '#hbone/stream.ts';
+import type { StreamEnd } from '#hbone/stream-end.ts';
 import {
   STAGING_BYTES,
   Tunnel,

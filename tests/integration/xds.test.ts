@@ -8,27 +8,12 @@ import { AggregatedDiscoveryService } from '#api/gen/discovery_pb.ts';
 import { systemClock } from '#common/clock.ts';
 import { type CallContext, GrpcServer, type StreamOutlet } from '#common/grpc/server.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
+import { Watcher } from '#tests/support/watcher.ts';
 import { type Thing, thingSource } from '#tests/support/xds.ts';
 import { type Rejection, XdsClient, type XdsClientEvent } from '#xds/client.ts';
 import { ServerStream } from '#xds/server-stream.ts';
 
 const PLACES = 'type.googleapis.com/place';
-
-/** Waits until a condition holds that an event of either side may fulfil. */
-class Watcher {
-  readonly #waiting: { readonly holds: () => boolean; readonly resolve: () => void }[] = [];
-
-  look(): void {
-    for (const { holds, resolve } of this.#waiting) if (holds()) resolve();
-  }
-
-  until(holds: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      this.#waiting.push({ holds, resolve });
-      this.look();
-    });
-  }
-}
 
 /** A server on loopback whose resources are in a map. */
 class Desk {

@@ -178,6 +178,23 @@ describe('a hand-over of a node tunnel', function () {
     });
   }
 
+  it('refuses a successor of another version at once, says so, and is there for the next one', async () => {
+    const heard = tunnel.process.lines.length;
+    const channel = reach(loop, tunnel.handOverPath);
+    await say(channel, { kind: 'hello', version: HAND_OVER_VERSION + 1 });
+    const versions = `version ${HAND_OVER_VERSION}, and was asked in version ${HAND_OVER_VERSION + 1}`;
+    const { bytes } = await channel.receive(performance.now() + WAIT_MS);
+    expect(JSON.parse(Buffer.from(bytes).toString())).to.deep.equal({
+      kind: 'refused',
+      reason: `it hands over in ${versions}`,
+    });
+    const line = new RegExp(`does not hand over to a successor.*${versions}`);
+    await tunnel.process.waitFor(line, WAIT_MS, heard);
+    const ended = await channel.receive(performance.now() + WAIT_MS).catch(String);
+    expect(ended).to.match(/closed|ended/);
+    channel.close();
+  });
+
   it('succeeds after all of these', async () => {
     const predecessor = await succeed();
     expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
@@ -325,11 +342,15 @@ async function ask<Answer>(running: Running): Promise<Answer> {
   return JSON.parse(await running.waitFor(/^\{/, 10_000, heard)) as Answer;
 }
 
-/** A successor up to its request, and at the mercy of the test. */
-async function greet(loop: Loop, path: string): Promise<PacketChannel> {
+function reach(loop: Loop, path: string): PacketChannel {
   const opened = connectSeqpacket(path);
   if (!('fd' in opened)) throw new Error(`nobody listens at ${path}: ${opened.errno}`);
-  const channel = new PacketChannel(loop, opened.fd);
+  return new PacketChannel(loop, opened.fd);
+}
+
+/** A successor up to its request, and at the mercy of the test. */
+async function greet(loop: Loop, path: string): Promise<PacketChannel> {
+  const channel = reach(loop, path);
   await say(channel, { kind: 'hello', version: HAND_OVER_VERSION });
   await hear(channel, 'welcome');
   await take(channel, 'state');

@@ -202,7 +202,7 @@ describe('a connection', function () {
     const out = await accessLine(near, wanted);
     expect(out.get('error')).to.equal('http status: 503 Service Unavailable');
     const into = await accessLine(far, wanted);
-    expect(into.get('error')).to.equal('connection failed: ECONNREFUSED');
+    expect(into.get('error')).to.equal('connection failed: connection refused (ECONNREFUSED)');
   });
 
   it('between pods of one node goes through a tunnel as well', async () => {

@@ -62,6 +62,7 @@ export class OutboundPod implements Disposable {
       pool,
       live: new Set(),
       waitingPlaintext: new Set(),
+      waitingOutbound: new Set(),
     };
     this.#entry = new Listener(loop, (fd) => {
       const target = { ip: ip(TARGET), port: 80 };

@@ -24,7 +24,12 @@ const TUNNELS_PER_POD_AND_PEER_MAX = 512;
 /** Tunnels: a gateway with 32 threads that calls 128 pods of the node, each thread with its own. */
 const TUNNELS_PER_PEER_MAX = 4_096;
 /** Tunnels in their handshake at one pod: twice what one address may have; each ends after 10 s anyway. */
-export const HANDSHAKES_PER_POD_MAX = 1_000;
+const HANDSHAKES_PER_POD_MAX = 1_000;
+/**
+ * Of each kind (outbound connections, plaintext ones, tunnels) that wait for the pod's configuration or certificate:
+ * who they are is not known either. A connection waits 5 s at most.
+ */
+const WAITING_PER_POD_MAX = 1_000;
 /** Connections: several times what the busiest pods hold. */
 const CONNECTIONS_PER_POD_MAX = 65_536;
 /** Connections: what one address could have without a mesh to one port, rounded up. */
@@ -119,6 +124,19 @@ export class PodAdmission {
       return this.#refuses('connections of a peer', line, nowMs);
     }
     return true;
+  }
+
+  /** May one more wait for the pod's configuration or certificate, beside `waiting` of its kind? */
+  admitsWaiting(
+    kind: 'connection' | 'tunnel',
+    waiting: number,
+    peer: IpAddress | undefined,
+    nowMs: number,
+  ): boolean {
+    if (waiting < WAITING_PER_POD_MAX) return true;
+    const which = peer === undefined ? 'of' : `from ${peer} to`;
+    const line = `refused a ${kind} ${which} pod ${this.#name}: ${WAITING_PER_POD_MAX} others wait until the pod is known, as many as may`;
+    return this.#refuses(`waiting ${peer === undefined ? 'out' : kind}`, line, nowMs);
   }
 
   #refuses(kind: string, line: string, nowMs: number): boolean {

@@ -75,6 +75,8 @@ export interface PodContext {
   readonly live: Set<LiveConnection>;
   /** Those of them that came in plaintext and wait for the pod's configuration. */
   readonly waitingPlaintext: Set<LiveConnection>;
+  /** Those that go out and do so. */
+  readonly waitingOutbound: Set<LiveConnection>;
 }
 
 /** A connection as its pod sees it. */

@@ -42,9 +42,6 @@ interface RelayedPlaintextState {
   readonly relay: SocketRelayState;
 }
 
-/** Of one pod. Who calls a pod that nobody knows is not known either; each waits 5 s at most. */
-const WAITING_MAX = 1_000;
-
 /**
  * ```
  * accepted ──────────────────────────────▶ judged ─▶ SocketRelay ─▶ ended
@@ -59,10 +56,11 @@ export function acceptPlaintext(context: PodContext, fd: number, accepted: Accep
     refuse(context, fd, accepted, SELF_CALL);
   } else if (workload !== undefined) {
     carry(context, fd, accepted, workload);
-  } else if (context.waitingPlaintext.size >= WAITING_MAX) {
-    refuse(context, fd, accepted, `${unknownLocalWorkload(context.pod)} (too many wait for it)`);
-  } else {
+  } else if (admitsWaiting(context, accepted)) {
     new WaitingPlaintext(context, fd, accepted).begin();
+  } else {
+    setLinger0(fd);
+    closeSocket(fd);
   }
 }
 
@@ -333,6 +331,12 @@ function carry(context: PodContext, fd: number, accepted: Accepted, workload: Wo
     connection.cut(internalError(error));
     throw error;
   }
+}
+
+function admitsWaiting(context: PodContext, { source }: Accepted): boolean {
+  const { admission, waitingPlaintext, thread } = context;
+  const waiting = waitingPlaintext.size;
+  return admission.admitsWaiting('connection', waiting, source.ip, thread.loop.nowMs);
 }
 
 /** Turns a connection away of which only the addresses are known. */

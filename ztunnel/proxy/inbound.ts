@@ -10,12 +10,8 @@ import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
 import { BAGGAGE_HEADER, parseBaggage, writeBaggage } from '#hbone/headers.ts';
 import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import { peerName } from '#hbone/peer-name.ts';
-import {
-  type StreamEnd,
-  type StreamObserver,
-  StreamRelay,
-  type StreamRelayState,
-} from '#hbone/stream.ts';
+import { type StreamObserver, StreamRelay, type StreamRelayState } from '#hbone/stream.ts';
+import type { StreamEnd } from '#hbone/stream-end.ts';
 import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
 

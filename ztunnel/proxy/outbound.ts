@@ -13,12 +13,8 @@ import {
 } from '#hbone/headers.ts';
 import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import type { TunnelTarget, TunnelWaiter } from '#hbone/pool.ts';
-import {
-  type StreamEnd,
-  type StreamObserver,
-  StreamRelay,
-  type StreamRelayState,
-} from '#hbone/stream.ts';
+import { type StreamObserver, StreamRelay, type StreamRelayState } from '#hbone/stream.ts';
+import type { StreamEnd } from '#hbone/stream-end.ts';
 import type { Tunnel, TunnelEnd } from '#hbone/tunnel.ts';
 import {
   type RelayEnd,
@@ -106,10 +102,10 @@ export class OutboundConnection
   begin(): void {
     const local = localWorkload(this.#context);
     if (local === undefined) {
-      if (waitForLocalWorkload(this.#context, this, this.#accepted.startMs)) return;
-      this.#refuse(unknownLocalWorkload(this.#context.pod));
+      this.#waitForConfiguration();
       return;
     }
+    this.#context.waitingOutbound.delete(this);
     const { mesh, settings } = this.#context.thread;
     const way = route(mesh, local, this.#accepted.target, Math.random, settings);
     switch (way.kind) {
@@ -296,6 +292,22 @@ export class OutboundConnection
 
   // --- Timer: waits for the pod's configuration
 
+  #waitForConfiguration(): void {
+    const { admission, waitingOutbound, thread } = this.#context;
+    const { nowMs } = thread.loop;
+    const waits =
+      waitingOutbound.has(this) ||
+      admission.admitsWaiting('connection', waitingOutbound.size, undefined, nowMs);
+    if (!waits) {
+      this.#closeAccepted();
+      this.#finish();
+    } else if (waitForLocalWorkload(this.#context, this, this.#accepted.startMs)) {
+      waitingOutbound.add(this);
+    } else {
+      this.#refuse(unknownLocalWorkload(this.#context.pod));
+    }
+  }
+
   onTimer(): void {
     if (!this.#ended) this.begin();
   }
@@ -343,6 +355,7 @@ export class OutboundConnection
   release(): void {
     this.#ended = true;
     this.#context.live.delete(this);
+    this.#context.waitingOutbound.delete(this);
     this.#context.thread.loop.timers.cancel(this);
     if (this.#stream !== undefined) this.#stream.release();
     else if (this.#sockets !== undefined) this.#sockets.release();
@@ -451,6 +464,7 @@ export class OutboundConnection
     if (this.#ended) return;
     this.#ended = true;
     this.#context.live.delete(this);
+    this.#context.waitingOutbound.delete(this);
     this.#context.thread.loop.timers.cancel(this);
     this.#context.thread.metrics.socketsOpen.source--;
     if (closedBy !== undefined && this.#accounting !== undefined) {

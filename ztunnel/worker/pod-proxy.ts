@@ -13,7 +13,7 @@ import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 
 import { refuseEarly } from '../proxy/accounting.ts';
-import { HANDSHAKES_PER_POD_MAX, PodAdmission } from '../proxy/admission.ts';
+import { PodAdmission } from '../proxy/admission.ts';
 import {
   connectFromPod,
   type LiveConnection,
@@ -73,6 +73,7 @@ export class PodProxy {
       admission: new PodAdmission(thread.admission, pod, (problem) => thread.report(problem)),
       live: new Set<LiveConnection>(),
       waitingPlaintext: new Set<LiveConnection>(),
+      waitingOutbound: new Set<LiveConnection>(),
     };
     this.inbound = new InboundTunnels(this.context);
   }
@@ -274,14 +275,18 @@ class WaitingTunnel implements Timer {
 
   begin(): void {
     const { context, waiting } = this.#proxy;
-    const { identities } = context.thread;
+    const { identities, loop } = context.thread;
     const local = localWorkload(context);
     const ready = local === undefined ? undefined : identities.ready(identityOf(local));
     if (ready !== undefined) {
       this.onIdentityReady(ready);
       return;
     }
-    if (waiting.size >= HANDSHAKES_PER_POD_MAX && !waiting.has(this)) {
+    const { ip } = this.#ends.remote;
+    if (
+      !waiting.has(this) &&
+      !context.admission.admitsWaiting('tunnel', waiting.size, ip, loop.nowMs)
+    ) {
       this.close();
       return;
     }

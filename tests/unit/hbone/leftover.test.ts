@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 
 import { Leftover } from '#hbone/leftover.ts';
-import type { StreamEnd } from '#hbone/stream.ts';
+import type { StreamEnd } from '#hbone/stream-end.ts';
 import { openSocketPair } from '#linux/socket-pair.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { allocateSlab } from '#reactor/memory.ts';

@@ -236,7 +236,7 @@ describe('SocketRelay', () => {
     expect(await bench.ended).to.deep.equal({
       kind: 'failed',
       dialing: true,
-      reason: 'ECONNREFUSED',
+      reason: 'connection refused (ECONNREFUSED)',
     });
   });
 

@@ -189,6 +189,15 @@ describe('DiscoveryService', () => {
     expect(service.clients.size).to.equal(1);
   });
 
+  it('ends all streams when it stops, also those that are not known yet', async () => {
+    const [one, two] = [new Conversation(service), new Conversation(service)];
+    one.begin(ADDRESS_TYPE);
+    await settle();
+    service.endAll();
+    expect([one.ended, one.refusal, two.ended]).to.deep.equal([true, undefined, true]);
+    expect(service.clients.size).to.equal(0);
+  });
+
   it('ignores a type that it does not have', async () => {
     const talk = new Conversation(service);
     talk.begin('type.googleapis.com/envoy.config.cluster.v3.Cluster');

@@ -122,6 +122,20 @@ describe('PodAdmission', () => {
     ]);
   });
 
+  it('admitsWaiting() lets 1,000 of each kind wait, and says whom it refuses', () => {
+    const pod = podOf(threadWith({}));
+    expect(pod.admitsWaiting('connection', 999, CLIENT, 0)).to.equal(true);
+    expect(pod.admitsWaiting('connection', 1_000, CLIENT, 0)).to.equal(false);
+    expect(pod.admitsWaiting('connection', 1_000, undefined, 0)).to.equal(false);
+    expect(pod.admitsWaiting('tunnel', 1_000, CLIENT, 0)).to.equal(false);
+    const why = '1000 others wait until the pod is known, as many as may';
+    expect(lines).to.deep.equal([
+      `refused a connection from 10.0.1.10 to pod default/shop: ${why}`,
+      `refused a connection of pod default/shop: ${why}`,
+      `refused a tunnel from 10.0.1.10 to pod default/shop: ${why}`,
+    ]);
+  });
+
   it('says it once in ten seconds, however many it refuses', () => {
     const pod = podOf(threadWith({ connectionsPerPod: 0 }));
     for (let atMs = 0; atMs < 10_000; atMs++) pod.admitsConnection(0, CLIENT, atMs);

@@ -1,0 +1,42 @@
+import { accessSync, chmodSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+import { parse } from 'yaml';
+
+/** Why `file` cannot be the kubeconfig of the cluster `name`; undefined when it can. */
+export function kubeconfigProblem(file: string, name: string): string | undefined {
+  const directory = dirname(resolve(file));
+  if (!isWritable(directory)) return `${directory} is not a directory that can be written to`;
+  if (!existsSync(file)) return undefined;
+  const text = readFileSync(file, 'utf8');
+  if (text.trim() === '' || isOf(text, name)) return undefined;
+  return 'it is there already, and holds something else than an earlier cluster of the same name';
+}
+
+/** Copies a kubeconfig, readable by its owner only. */
+export function copyKubeconfig(from: string, to: string): void {
+  writeFileSync(to, readFileSync(from), { mode: MODE });
+  // An older one keeps its mode otherwise.
+  chmodSync(to, MODE);
+}
+
+const MODE = 0o600;
+
+function isOf(text: string, name: string): boolean {
+  try {
+    const config = parse(text) as { clusters?: readonly { name?: string }[] } | null;
+    const clusters = config?.clusters ?? [];
+    return clusters.length === 1 && clusters[0]?.name === name;
+  } catch {
+    return false;
+  }
+}
+
+function isWritable(directory: string): boolean {
+  try {
+    accessSync(directory, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
