@@ -8,6 +8,7 @@ const { LogLevels } = await import('#common/log/filter.ts');
 const { ApiServerApp } = await import('./app.ts');
 const { readConfig, urlOf, usage } = await import('./config.ts');
 const { openCredentials, writeKubeconfig } = await import('./credentials.ts');
+const { runControllers } = await import('./cluster-controllers.ts');
 
 const args = process.argv.slice(2);
 if (args.includes('--help') || args.includes('-h')) {
@@ -51,9 +52,11 @@ try {
   const server = config.serverUrl ?? (first === undefined ? '' : urlOf(first));
   if (config.kubeconfig !== undefined)
     writeKubeconfig(config.kubeconfig, credentials, { name: config.name, server });
+  const controllers = first && runControllers(credentials, urlOf(first), logger);
   // Who has started us waits for this line.
   process.stdout.write(`ready ${addresses.map(urlOf).join(' ')}\n`);
   await firstSignal();
+  controllers?.stop();
   await app.stop();
   process.exit(0);
 } catch (error) {

@@ -67,7 +67,7 @@ export class NodeApp {
   async stop(): Promise<void> {
     for (const stop of this.#stops) stop();
     await this.#kubelet.stop(STOP_GRACE_SECONDS);
-    this.#writer.flushSync();
+    await this.#writer.flush();
   }
 
   /** Everything that has to do with the API server. */

@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import type { Container, ContainerState, ProbeAction } from '#kube/resources.ts';
 
+import { apiTime } from './api-time.ts';
 import type { PodEvent } from './cluster-access.ts';
 import { cgroupDirectory, prepareLaunch } from './container-launch.ts';
 import { type ContainerExit, type ContainerProcess, startContainer } from './container-process.ts';
@@ -159,7 +160,7 @@ export class ContainerRunner {
     this.#event('Normal', 'Created', `Created container: ${this.name}`);
     const directory = containerLogDirectory(this.#context.pod(), this.name);
     const log = new LogFile(join(directory, `${this.#record.restartCount}.log`));
-    const startedAt = new Date().toISOString();
+    const startedAt = apiTime();
     const stdin = this.#container.stdin === true;
     const outcome = await startContainer(launch, this.#context.netns(), { log, stdin });
     this.#become({ containerId: id });
@@ -316,7 +317,7 @@ export class ContainerRunner {
       exitCode: exit.code,
       ...rest,
       ...(message === '' ? {} : { message }),
-      finishedAt: new Date().toISOString(),
+      finishedAt: apiTime(),
       containerID: `ambit://${containerId}`,
     };
     this.#become({ state: { terminated }, ready: false, started: false });

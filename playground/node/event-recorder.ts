@@ -5,6 +5,7 @@ import type { KubeClient } from '#kube/client.ts';
 import { isNotFound } from '#kube/errors.ts';
 import { EVENTS, type Event } from '#kube/resources.ts';
 
+import { apiTime } from './api-time.ts';
 import type { PodEvent } from './cluster-access.ts';
 
 /** Events are for people: when the server does not keep up, the oldest are of no use any more. */
@@ -35,7 +36,7 @@ export class EventRecorder {
 
   record(event: PodEvent): void {
     if (this.#queue.length >= QUEUE_MAX) this.#queue.shift();
-    this.#queue.push({ event, at: new Date().toISOString().replace(/\.\d+Z/, 'Z') });
+    this.#queue.push({ event, at: apiTime() });
     if (!this.#sending) void this.#sendAll();
   }
 

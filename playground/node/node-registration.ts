@@ -5,6 +5,8 @@ import type { KubeClient } from '#kube/client.ts';
 import { isAlreadyExists, isNotFound } from '#kube/errors.ts';
 import { type Condition, LEASES, NODES, type Node } from '#kube/resources.ts';
 
+import { apiTime } from './api-time.ts';
+
 /** What a node tells of itself. */
 export interface NodeFacts {
   readonly name: string;
@@ -93,7 +95,7 @@ export class NodeRegistration {
   }
 
   async #reportConditions(): Promise<void> {
-    const now = new Date().toISOString().replace(/\.\d+Z/, 'Z');
+    const now = apiTime();
     const problem = this.#problem();
     const conditions = nodeConditions(problem).map((condition) => {
       const old = this.#conditions.find(({ type }) => type === condition.type);

@@ -2,6 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import type { Pod, PodStatus } from '#kube/resources.ts';
 
+import { apiTime } from './api-time.ts';
 import { ContainerRunner } from './container-runner.ts';
 import type { PodPlace } from './field-value.ts';
 import { type NodeContext, type PodContext, podDirectory } from './pod-context.ts';
@@ -43,7 +44,7 @@ export class PodWorker {
     this.#node = node;
     this.#pod = pod;
     this.#status = pod.status;
-    this.#startTime = pod.status?.startTime ?? new Date().toISOString();
+    this.#startTime = pod.status?.startTime ?? apiTime();
     this.#references = new PodReferences(pod, node.access);
     this.#volumes = new PodVolumes(pod, podDirectory(pod), node.access, this.#references);
     this.#context = {
@@ -253,7 +254,7 @@ export class PodWorker {
     const isOver = ['Succeeded', 'Failed'].includes(podPhase(record)) && !this.#sandboxGone;
     // The end is told when the network has been given back: who waits for it may use the address again.
     if (isOver && !this.#terminating.signal.aborted) return;
-    const status = podStatus(record, this.#before(), new Date().toISOString());
+    const status = podStatus(record, this.#before(), apiTime());
     if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
     this.#status = status;
     this.#node.access.reportStatus(this.#pod, status);

@@ -1,0 +1,66 @@
+import { type Clock, systemClock } from '#common/clock.ts';
+import type { Logger } from '#common/log/logger.ts';
+import type { KubeClient } from '#kube/client.ts';
+
+import type { Controller, ControllerContext } from './controller.ts';
+import { DaemonSetController } from './daemonset.ts';
+import { DeploymentController } from './deployment.ts';
+import { EndpointSliceController } from './endpoint-slice.ts';
+import { EventRecorder } from './events.ts';
+import { GarbageCollector } from './garbage.ts';
+import { NamespaceController } from './namespace.ts';
+import { ReplicaSetController } from './replica-set.ts';
+import { RootCaController } from './root-ca.ts';
+import { Scheduler } from './scheduler.ts';
+import { ServiceAccountController } from './service-account.ts';
+import { watchAll } from './watched.ts';
+
+export interface ControllersOptions {
+  /** May do everything. Not closed by us. */
+  readonly client: KubeClient;
+  /** Who signs the API server's certificate. */
+  readonly caPem: string;
+  readonly log: Logger;
+  readonly clock?: Clock;
+}
+
+export interface Controllers {
+  /** Settles when all of them work; never, when they are stopped before. */
+  readonly running: Promise<void>;
+  stop(): void;
+}
+
+/** Starts everything that makes a cluster out of an API server, as clients of that server. */
+export function startControllers(options: ControllersOptions): Controllers {
+  const { client, log, clock = systemClock } = options;
+  const watched = watchAll(client, clock, log);
+  const controllers: Controller[] = [];
+  let stopped = false;
+  for (const informer of Object.values(watched)) informer.start();
+  const start = async (): Promise<void> => {
+    await Promise.all(Object.values(watched).map(({ synced }) => synced));
+    if (stopped) return;
+    const events = new EventRecorder(client, 'controller-manager', clock, log);
+    const context: ControllerContext = { client, watched, events, clock, log };
+    // What every pod needs comes first.
+    controllers.push(
+      new ServiceAccountController(context),
+      new RootCaController(context, options.caPem),
+      new Scheduler(context),
+      new DaemonSetController(context),
+      new ReplicaSetController(context),
+      new DeploymentController(context),
+      new EndpointSliceController(context),
+      new NamespaceController(context),
+      new GarbageCollector(context),
+    );
+  };
+  return {
+    running: start(),
+    stop: () => {
+      stopped = true;
+      for (const controller of controllers) controller.stop();
+      for (const informer of Object.values(watched)) informer.stop();
+    },
+  };
+}
