@@ -52,7 +52,13 @@ export type XdsClientEvent =
       readonly typeUrl: string;
       readonly rejections: readonly Rejection[];
     }
-  | { readonly kind: 'disconnected'; readonly reason: string; readonly retryMs: number };
+  | {
+      readonly kind: 'disconnected';
+      /** The server ended the stream well; it failed; there was no stream. */
+      readonly end: 'complete' | 'error' | 'unreachable';
+      readonly reason: string;
+      readonly retryMs: number;
+    };
 
 export interface XdsClientOptions {
   /** `https://host:port`, or `http://host:port` for plaintext. */
@@ -96,6 +102,8 @@ export class XdsClient implements Disposable {
   readonly #types: readonly HeldType[];
   #failures = 0;
   #stopped = false;
+  /** The stream has brought something. */
+  #answered = false;
   #stream: MessageStream<DeltaDiscoveryRequest> | undefined;
   #channel: Channel | undefined;
   #retry: Disposable | undefined;
@@ -143,7 +151,7 @@ export class XdsClient implements Disposable {
     const prepared = await this.#prepare();
     if (this.#stopped) return;
     if (prepared.kind === 'failed') {
-      this.#retryLater(prepared.reason);
+      this.#retryLater('unreachable', prepared.reason);
       return;
     }
     try {
@@ -154,9 +162,10 @@ export class XdsClient implements Disposable {
         receivedMessageBytesMax: RESPONSE_BYTES_MAX,
       });
     } catch (error) {
-      this.#retryLater(error instanceof Error ? error.message : String(error));
+      this.#retryLater('unreachable', error instanceof Error ? error.message : String(error));
       return;
     }
+    this.#answered = false;
     const method = AggregatedDiscoveryService.method.deltaAggregatedResources;
     this.#stream = this.#channel.stream(method, prepared.headers, {
       onMessage: (response) => this.#receive(response),
@@ -187,6 +196,7 @@ export class XdsClient implements Disposable {
   #receive(response: DeltaDiscoveryResponse): void {
     const { typeUrl, nonce, resources, removedResources } = response;
     this.#failures = 0;
+    this.#answered = true;
     const type = this.#type(typeUrl);
     if (type === undefined) {
       this.#refuse(typeUrl, nonce, `${typeUrl} was not asked for`);
@@ -219,15 +229,17 @@ export class XdsClient implements Disposable {
     if (this.#stopped) return;
     // The server makes place, or moves: nothing is wrong.
     if (status === Status.OK) this.#failures = 0;
-    this.#retryLater(
-      status === Status.OK ? 'The server ended the stream' : `${Status[status]}: ${details}`,
-    );
+    if (status === Status.OK) this.#retryLater('complete', 'The server ended the stream');
+    else {
+      const end = this.#answered ? 'error' : 'unreachable';
+      this.#retryLater(end, `${Status[status]}: ${details}`);
+    }
   }
 
-  #retryLater(reason: string): void {
+  #retryLater(end: 'complete' | 'error' | 'unreachable', reason: string): void {
     this.#failures++;
     const retryMs = backoffMs(RETRY, this.#failures, this.#options.random);
-    this.#options.onEvent({ kind: 'disconnected', reason, retryMs });
+    this.#options.onEvent({ kind: 'disconnected', end, reason, retryMs });
     this.#retry = this.#options.clock.setTimer(retryMs, () => void this.#connect());
   }
 

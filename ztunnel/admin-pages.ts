@@ -4,7 +4,7 @@ import type { AdminServer } from '#common/http/admin-server.ts';
 import type { LogLevels } from '#common/log/filter.ts';
 import type { Logger } from '#common/log/logger.ts';
 import { processFamilies } from '#common/metrics/process.ts';
-import { MetricsRegistry, single } from '#common/metrics/registry.ts';
+import { type MetricFamily, MetricsRegistry, single } from '#common/metrics/registry.ts';
 import { dumpConfig, dumpMesh, type PodDump } from '#dataplane/admin/config-dump.ts';
 import type { Readiness } from '#dataplane/admin/readiness.ts';
 import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
@@ -35,6 +35,7 @@ export interface AdminSources {
   readonly host: WorkerPodHost;
   readonly pendingPods: () => number;
   readonly lostLines: () => number;
+  readonly sourceFamilies: readonly MetricFamily[];
   readonly shutDown: () => void;
 }
 
@@ -71,6 +72,7 @@ export class AdminPages {
         'Log lines that nobody read in time',
         lostLines,
       ),
+      ...from.sourceFamilies,
     ]);
   }
 

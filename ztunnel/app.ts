@@ -27,7 +27,7 @@ import type { Config } from './config.ts';
 import { type Giver, type Handed, HandOverServer, takeOver } from './hand-over.ts';
 import { Pods, READINESS_TASK } from './inpod/pods.ts';
 import { ZdsClient } from './inpod/zds-client.ts';
-import { MeshSource } from './mesh-source.ts';
+import { type MeshConfiguration, MeshSource } from './mesh-source.ts';
 import { Phases } from './phases.ts';
 import { WorkerPodHost } from './pod-host.ts';
 import { TrafficTotals } from './traffic-totals.ts';
@@ -36,6 +36,7 @@ import type { IdentityUpdate } from './worker/identities.ts';
 import { type PackedPod, withDescriptors } from './worker/packed-pod.ts';
 import { Workers } from './worker/workers.ts';
 import { workerSettings } from './worker-settings.ts';
+import { XdsSource } from './xds-source.ts';
 
 /** Everything that a process hands to its successor. */
 interface ProcessState {
@@ -74,7 +75,7 @@ export class App implements Giver {
   readonly #log: Logger;
   readonly #workers: Workers;
   readonly #mesh = new MeshStore();
-  readonly #source: MeshSource;
+  readonly #source: MeshConfiguration;
   readonly #certificates: CertificateManager;
   readonly #host: WorkerPodHost;
   readonly #totals: TrafficTotals;
@@ -135,19 +136,7 @@ export class App implements Giver {
       onReplaced: (index, reason) => this.#refill(index, reason),
       onHopeless: (problem) => this.#ended.resolve(problem),
     });
-    this.#source = new MeshSource(config.state, {
-      onDelta: (delta) => {
-        this.#onMesh(delta);
-        this.#logMesh();
-      },
-      onRefused: (problems) => {
-        for (const problem of problems) {
-          this.#log.error('local configuration refused, the one before it stays in force', {
-            problem,
-          });
-        }
-      },
-    });
+    this.#source = this.#newSource();
     this.#certificates = new CertificateManager({
       signer: new CaClient({ ...config.ca, clusterId: config.self.clusterId }),
       clock: systemClock,
@@ -174,6 +163,7 @@ export class App implements Giver {
       host: this.#host,
       pendingPods: () => this.#pods?.pendingCount ?? 0,
       lostLines: () => this.#writer.lost,
+      sourceFamilies: this.#source instanceof XdsSource ? this.#source.families() : [],
       shutDown: () => this.shutDown('/quitquitquit'),
     });
   }
@@ -221,9 +211,14 @@ export class App implements Giver {
     selfCheckNetns();
 
     // 1. What the mesh looks like. Without it nothing can be decided.
-    const problems = this.#source.load();
+    // A control plane may be away for long: whoever looks at this process meanwhile should see why it waits.
+    if (this.#config.state.kind === 'xds' && !this.#succeeds) await this.#openAdmin();
+    const problems = await this.#source.load();
     if (problems.length > 0)
       return `cannot use the local configuration:\n  ${problems.join('\n  ')}`;
+    // The wait for a control plane may be long.
+    if (this.stopping) return undefined;
+    if (this.#config.state.kind === 'xds') this.#logMesh('the mesh is known');
 
     // 2. The data workers, with everything known so far.
     const loop = await openThreadLoop();
@@ -248,7 +243,7 @@ export class App implements Giver {
     if (problem !== undefined) return problem;
 
     // 4. The pages. Whoever can't have their ports ends before it has served anybody.
-    await this.#openAdmin();
+    if (!this.#admin.isOpen) await this.#openAdmin();
 
     // 5. Pods, as the CNI agent announces them.
     const { agentSocketPath: path } = this.#config.inpod;
@@ -275,15 +270,33 @@ export class App implements Giver {
 
   // --- What workers must know
 
+  #newSource(): MeshConfiguration {
+    const { state } = this.#config;
+    if (state.kind === 'xds') {
+      const onDelta = (delta: MeshDelta): void => this.#onMesh(delta);
+      return new XdsSource(state, { onDelta, log: this.#log.scoped('xds') });
+    }
+    return new MeshSource(state, {
+      onDelta: (delta) => {
+        this.#onMesh(delta);
+        this.#logMesh('local configuration taken up');
+      },
+      onRefused: (problems) => {
+        const line = 'local configuration refused, the one before it stays in force';
+        for (const problem of problems) this.#log.error(line, { problem });
+      },
+    });
+  }
+
   #onMesh(delta: MeshDelta): void {
     this.#mesh.apply(delta);
     this.#workers.broadcast({ kind: 'mesh', delta });
-    this.#updateWanted();
+    if (delta.upsertWorkloads.length + delta.removeWorkloads.length > 0) this.#updateWanted();
   }
 
-  #logMesh(): void {
+  #logMesh(line: string): void {
     const { workloads, services, policies } = this.#mesh.snapshot();
-    this.#log.info('local configuration taken up', {
+    this.#log.info(line, {
       workloads: workloads.length,
       services: services.length,
       policies: policies.length,
@@ -299,7 +312,7 @@ export class App implements Giver {
   /** Asks for the certificates that are needed now, and lets go of those that are not. */
   #updateWanted(): void {
     const { nodeName } = this.#config.self;
-    const { workloads } = this.#source.snapshot;
+    const workloads = this.#mesh.workloads();
     const wanted = wantedIdentities(this.#host.pods(), workloads, this.#mesh, nodeName);
     this.#certificates.wantOnly(wanted);
     this.#wanted = wanted;
@@ -307,7 +320,7 @@ export class App implements Giver {
 
   /** Everything known so far, for one worker or (undefined) all. */
   #tellAll(index: number | undefined): void {
-    const { workloads, services, policies } = this.#source.snapshot;
+    const { workloads, services, policies } = this.#mesh.snapshot();
     const delta: MeshDelta = {
       upsertWorkloads: workloads,
       removeWorkloads: [],

@@ -6,6 +6,13 @@ import { parseLogFilter } from '#common/log/filter.ts';
 import type { LogFormat } from '#common/log/format.ts';
 import type { IpAddress } from '#common/net/address.ts';
 import { parseIp } from '#common/net/address.ts';
+import {
+  type CaConfig,
+  isXdsWanted,
+  readCa,
+  readXds,
+  type XdsConfig,
+} from './control-plane-config.ts';
 import { readWorkerThreads } from './worker-threads.ts';
 
 /** Who this process is. */
@@ -24,25 +31,8 @@ export interface SelfConfig {
 /** Where workloads, services and policies come from. */
 export type StateSource =
   | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'inline'; readonly text: string };
-
-/** The text itself, or the file that holds it and is read again for each use. */
-export type TextOrFile =
-  | { readonly kind: 'file'; readonly path: string }
-  | { readonly kind: 'inline'; readonly text: string };
-
-export interface CaConfig {
-  /** `https://host:port` (or `http://`, which is plaintext). */
-  readonly address: string;
-  /** What signs the CA server's certificate: PEM, its file, or the system's trust store. */
-  readonly root: TextOrFile | { readonly kind: 'system' };
-  /** Another name that the CA server's certificate may carry. */
-  readonly alternativeHostname: string | undefined;
-  readonly certificateTtlMs: number;
-  readonly token: TextOrFile;
-  /** Further request headers, name in lower case → value. */
-  readonly headers: ReadonlyMap<string, string>;
-}
+  | { readonly kind: 'inline'; readonly text: string }
+  | XdsConfig;
 
 export interface InpodConfig {
   readonly agentSocketPath: string;
@@ -124,9 +114,10 @@ export function readConfig(
   const warnings: string[] = [];
   refuseWhatIsNotServed(reader);
   warnAboutWhatIsNotUsed(reader, warnings);
+  const self = readSelf(reader);
   const config: Config = {
-    self: readSelf(reader),
-    state: readStateSource(reader),
+    self,
+    state: readStateSource(reader, self),
     ca: readCa(reader),
     inpod: readInpod(reader),
     keepalive: readKeepalive(reader),
@@ -152,19 +143,25 @@ export function readConfig(
  * left out.
  */
 export function describeConfig(config: Config): unknown {
-  const { token } = config.ca;
+  const { ca, state } = config;
   return {
     ...config,
-    ca: {
-      ...config.ca,
-      token: token.kind === 'file' ? token : { kind: 'inline', text: LEFT_OUT },
-      headers: Object.fromEntries([...config.ca.headers.keys()].map((name) => [name, LEFT_OUT])),
-    },
+    state: state.kind === 'xds' ? withoutSecrets(state) : state,
+    ca: withoutSecrets(ca),
     log: { format: config.log.format, filter: config.log.filter.text },
   };
 }
 
 const LEFT_OUT = '(left out)';
+
+function withoutSecrets(config: CaConfig | XdsConfig): unknown {
+  const { token, headers } = config;
+  return {
+    ...config,
+    token: token.kind === 'file' ? token : { kind: 'inline', text: LEFT_OUT },
+    headers: Object.fromEntries([...headers.keys()].map((name) => [name, LEFT_OUT])),
+  };
+}
 
 /** Variables that ask for something which we don't have and whose absence would be a surprise. */
 function refuseWhatIsNotServed(reader: EnvReader): void {
@@ -176,11 +173,6 @@ function refuseWhatIsNotServed(reader: EnvReader): void {
   }
   if (!reader.boolean('ENABLE_PROXY', true)) {
     reader.refuse('ENABLE_PROXY=false leaves nothing to run: unset it');
-  }
-  if (reader.text('XDS_ADDRESS') !== undefined) {
-    reader.refuse(
-      'XDS_ADDRESS is set, but configuration over xDS is not served: unset it and give LOCAL_XDS_PATH (a file) or LOCAL_XDS (the text)',
-    );
   }
   if (reader.boolean('FAKE_CA', false)) {
     reader.refuse('FAKE_CA=true is not served: set CA_ADDRESS to a certificate authority');
@@ -197,9 +189,7 @@ function refuseWhatIsNotServed(reader: EnvReader): void {
 }
 
 const NOT_USED: ReadonlyArray<readonly [name: string, why: string]> = [
-  ['XDS_ROOT_CA', 'configuration is read from LOCAL_XDS_PATH or LOCAL_XDS'],
-  ['ALT_XDS_HOSTNAME', 'configuration is read from LOCAL_XDS_PATH or LOCAL_XDS'],
-  ['XDS_ON_DEMAND', 'configuration is read from LOCAL_XDS_PATH or LOCAL_XDS'],
+  ['XDS_ON_DEMAND', 'the whole mesh is read'],
   ['UNSTABLE_ENABLE_SOCKS5', 'there is no SOCKS5 listener'],
   ['PROXY_WORKLOAD_INFO', 'it belongs to PROXY_MODE=dedicated'],
   ['PROXY_CONFIG', 'settings are read from single variables'],
@@ -213,9 +203,6 @@ function warnAboutWhatIsNotUsed(reader: EnvReader, warnings: string[]): void {
     if (value !== undefined && value.toLowerCase() !== 'false') {
       warnings.push(`${name} has no effect: ${why}`);
     }
-  }
-  for (const name of reader.withPrefix('XDS_HEADER_').keys()) {
-    warnings.push(`XDS_HEADER_${name} has no effect: configuration is not read over xDS`);
   }
 }
 
@@ -237,62 +224,23 @@ function readSelf(reader: EnvReader): SelfConfig {
   };
 }
 
-function readStateSource(reader: EnvReader): StateSource {
+function readStateSource(reader: EnvReader, self: SelfConfig): StateSource {
   const path = reader.text('LOCAL_XDS_PATH');
   const text = reader.text('LOCAL_XDS');
-  if (path !== undefined && text !== undefined) {
+  if (path !== undefined && text !== undefined)
     reader.refuse('LOCAL_XDS_PATH and LOCAL_XDS are both set: want one of them');
-  }
-  if (path === undefined && text === undefined) {
+  const isLocal = path !== undefined || text !== undefined;
+  if (isLocal && reader.text('XDS_ADDRESS') !== undefined)
     reader.refuse(
-      'Nothing says where workloads, services and policies come from: set LOCAL_XDS_PATH (a file) or LOCAL_XDS (the text)',
+      'XDS_ADDRESS is set, and LOCAL_XDS_PATH or LOCAL_XDS too: want the mesh from one of them',
     );
-  }
-  return path === undefined ? { kind: 'inline', text: text ?? '' } : { kind: 'file', path };
-}
-
-function readCa(reader: EnvReader): CaConfig {
-  const inCluster = reader.text('KUBERNETES_SERVICE_HOST') !== undefined;
-  const given =
-    reader.text('CA_ADDRESS') ??
-    (inCluster ? 'https://istiod.istio-system.svc:15012' : 'https://localhost:15012');
-  const address = /^[a-z]+:\/\//.test(given) ? given : `https://${given}`;
-  if (!/^https?:\/\/[^\s/?#@]+\/?$/.test(address) || !URL.canParse(address)) {
-    reader.refuse(
-      `Cannot read CA_ADDRESS=${JSON.stringify(given)}: want "https://host:port" or "host:port"`,
-    );
-  }
-  const root = reader.textOr('CA_ROOT_CA', './var/run/secrets/istio/root-cert.pem');
-  const token = reader.textOr('AUTH_TOKEN', './var/run/secrets/tokens/istio-token');
-  return {
-    address: address.replace(/\/$/, ''),
-    root: root === 'SYSTEM' ? { kind: 'system' } : textOrFile(root, root.includes('-----BEGIN')),
-    alternativeHostname: reader.text('ALT_CA_HOSTNAME'),
-    certificateTtlMs: reader.durationMs('SECRET_TTL', {
-      fallback: 24 * HOUR_MS,
-      min: MINUTE_MS,
-      max: 365 * 24 * HOUR_MS,
-    }),
-    token: textOrFile(token, !token.includes('/')),
-    headers: readHeaders(reader),
-  };
-}
-
-function textOrFile(value: string, isText: boolean): TextOrFile {
-  return isText ? { kind: 'inline', text: value } : { kind: 'file', path: value };
-}
-
-function readHeaders(reader: EnvReader): ReadonlyMap<string, string> {
-  const headers = new Map<string, string>();
-  for (const [name, value] of reader.withPrefix('CA_HEADER_')) {
-    // gRPC metadata: lower-case names; values of printable ASCII.
-    if (/^[0-9A-Za-z_.-]+$/.test(name) && /^[ -~]+$/.test(value)) {
-      headers.set(name.toLowerCase(), value);
-    } else {
-      reader.refuse(`Cannot use CA_HEADER_${name}: want a header name and printable ASCII`);
-    }
-  }
-  return headers;
+  if (path !== undefined) return { kind: 'file', path };
+  if (text !== undefined) return { kind: 'inline', text };
+  if (isXdsWanted(reader)) return readXds(reader, self);
+  reader.refuse(
+    'Nothing says where workloads, services and policies come from: set XDS_ADDRESS (a control plane), LOCAL_XDS_PATH (a file) or LOCAL_XDS (the text)',
+  );
+  return { kind: 'inline', text: '' };
 }
 
 function readInpod(reader: EnvReader): InpodConfig {

@@ -2,8 +2,9 @@ import { keepCompiledCode } from '#common/compile-cache.ts';
 
 const usage = `Usage: node_modules/.bin/node ztunnel/main.ts
 
-The node tunnel. It takes no arguments: its settings are environment variables, of which LOCAL_XDS_PATH
-(a file that describes the mesh) is required. docs/operating.md describes all of them.
+The node tunnel. It takes no arguments: its settings are environment variables, which say above all where
+the mesh is described: by a control plane (XDS_ADDRESS) or in a file (LOCAL_XDS_PATH). docs/operating.md
+describes all of them.
 `;
 const [argument] = process.argv.slice(2);
 if (argument === '--help' || argument === '-h') {

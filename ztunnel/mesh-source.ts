@@ -9,6 +9,15 @@ export type LocalSource =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'inline'; readonly text: string };
 
+/** What tells the mesh's configuration, and its changes as events. */
+export interface MeshConfiguration {
+  /** Settles when the first state is known; the problems when it can't be used. */
+  load(): Promise<readonly string[]>;
+  /** Takes up changes from now on. */
+  follow(): void;
+  close(): void;
+}
+
 export interface MeshSourceEvents {
   /** A change that was read whole and checked. */
   onDelta(delta: MeshDelta): void;
@@ -24,7 +33,7 @@ const LOOK_AGAIN_MS = 1_000;
 const FILE_BYTES_MAX = 64 * 1_048_576;
 
 /** Reads the local configuration, and reads it again whenever the file changes. */
-export class MeshSource {
+export class MeshSource implements MeshConfiguration {
   readonly #source: LocalSource;
   readonly #events: MeshSourceEvents;
   readonly #closers: (() => void)[] = [];
@@ -38,15 +47,10 @@ export class MeshSource {
     this.#events = events;
   }
 
-  get snapshot(): MeshSnapshot {
-    return this.#snapshot;
-  }
-
   /** The first reading: the problems when it can't be used, otherwise the whole as a change from nothing. */
-  load(): readonly string[] {
+  load(): Promise<readonly string[]> {
     const { text, problem } = this.#read();
-    if (text === undefined) return [problem];
-    return this.#take(text);
+    return Promise.resolve(text === undefined ? [problem] : this.#take(text));
   }
 
   /** Takes up changes from now on. */

@@ -77,6 +77,11 @@ export class MeshStore implements MeshView {
     };
   }
 
+  /** All workloads, in the order of their first arrival. */
+  workloads(): Iterable<Workload> {
+    return this.#workloads.values();
+  }
+
   /** Services that workloads say they serve, but that aren't known. */
   stagedServices(): readonly NamespacedHost[] {
     return [...this.#endpoints.outerKeys()].filter((key) => this.service(key) === undefined);

@@ -10,9 +10,11 @@ const text = readFileSync('docs/operating.md', 'utf8');
 
 describe('docs/operating.md', () => {
   it('names every variable that the program reads', () => {
-    const code = ['ztunnel/config.ts', 'ztunnel/worker-threads.ts'].map((path) =>
-      readFileSync(path, 'utf8'),
-    );
+    const code = [
+      'ztunnel/config.ts',
+      'ztunnel/control-plane-config.ts',
+      'ztunnel/worker-threads.ts',
+    ].map((path) => readFileSync(path, 'utf8'));
     const names = [...code.join('\n').matchAll(/'([A-Z][A-Z0-9]*_[A-Z0-9_]+)'/g)].map(
       ([, name = '']) => name,
     );

@@ -137,7 +137,7 @@ describe('readConfig()', () => {
     [{ PROXY_MODE: 'dedicated' }, /^PROXY_MODE=dedicated is not served/],
     [{ PROXY_MODE: 'both' }, /want one of "shared", "dedicated"/],
     [{ ENABLE_PROXY: 'false' }, /^ENABLE_PROXY=false/],
-    [{ XDS_ADDRESS: 'https://istiod:15012' }, /unset it and give LOCAL_XDS_PATH/],
+    [{ XDS_ADDRESS: 'https://istiod:15012' }, /want the mesh from one of them/],
     [{ FAKE_CA: 'true' }, /^FAKE_CA=true is not served/],
     [{ TLS12_ENABLED: 'true' }, /TLS 1.3 only/],
     [{ COMPLIANCE_POLICY: 'fips-140-2' }, /^COMPLIANCE_POLICY/],
@@ -168,8 +168,14 @@ describe('readConfig()', () => {
   }
 
   it('refuses when nothing says where the state comes from', () => {
-    expect(problemsOf({ XDS_ADDRESS: '' })).to.have.length(1);
-    expect(problemsOf({ XDS_ADDRESS: '' })[0]).to.match(/set LOCAL_XDS_PATH/);
+    for (const env of [
+      {},
+      { XDS_ADDRESS: '' },
+      { XDS_ADDRESS: '', KUBERNETES_SERVICE_HOST: '1' },
+    ]) {
+      expect(problemsOf(env)).to.have.length(1);
+      expect(problemsOf(env)[0]).to.match(/set XDS_ADDRESS \(a control plane\), LOCAL_XDS_PATH/);
+    }
   });
 
   it('reports all problems at once', () => {
@@ -181,14 +187,14 @@ describe('readConfig()', () => {
   it('warns about settings of parts that are missing, unless they are switched off', () => {
     const result = readConfig({
       ...minimal,
-      XDS_ROOT_CA: '/root.pem',
-      XDS_ON_DEMAND: 'false',
-      XDS_HEADER_a: 'b',
+      XDS_ON_DEMAND: 'true',
+      ISTIO_META_DNS_CAPTURE: 'false',
+      PROXY_CONFIG: '{}',
     });
     expect(result).to.have.property('kind', 'ok');
     expect(result).to.have.deep.property('warnings', [
-      'XDS_ROOT_CA has no effect: configuration is read from LOCAL_XDS_PATH or LOCAL_XDS',
-      'XDS_HEADER_a has no effect: configuration is not read over xDS',
+      'XDS_ON_DEMAND has no effect: the whole mesh is read',
+      'PROXY_CONFIG has no effect: settings are read from single variables',
     ]);
   });
 
@@ -212,5 +218,14 @@ describe('describeConfig()', () => {
     expect(text).not.to.match(/eyJsecret|hush/);
     expect(JSON.parse(text)).to.have.deep.nested.property('ca.headers', { key: '(left out)' });
     expect(JSON.parse(text)).to.have.nested.property('log.filter', 'info');
+  });
+
+  it('nor those for the control plane', () => {
+    const env = { XDS_ADDRESS: 'istiod:1', POD_NAME: 'z', POD_NAMESPACE: 'n' };
+    const read = readConfig({ ...env, AUTH_TOKEN: 'eyJsecret', XDS_HEADER_key: 'hush' });
+    if (read.kind === 'refused') throw new Error(read.problems.join('\n'));
+    const text = JSON.stringify(describeConfig(read.config));
+    expect(text).not.to.match(/eyJsecret|hush/);
+    expect(JSON.parse(text)).to.have.nested.property('state.address', 'https://istiod:1');
   });
 });
