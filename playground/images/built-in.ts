@@ -16,9 +16,12 @@ export function builtInImages(): ReadonlyMap<string, ImageProgram> {
     // The mesh itself, by the names that its manifests use.
     ['ambit/ztunnel', own('ztunnel/main.ts')],
     ['ambit/istiod', own('istiod/main.ts')],
-    ['ambit/cni', own('cni/agent/main.ts')],
+    // Its plugin runs from what every node has, instead of a copy of it.
+    ['ambit/cni', { ...own('cni/agent/main.ts'), environment: CNI_HOST_PROGRAM }],
   ]);
 }
+
+const CNI_HOST_PROGRAM = { CNI_HOST_NODE: NODE_PROGRAM, CNI_HOST_PROJECT: PROJECT };
 
 const SLEEP = 'trap "exit 0" TERM INT; sleep infinity & wait';
 

@@ -10,6 +10,7 @@ import { type NodeAuthority, startNodeAuthority } from '#tests/bed/node-authorit
 import { program, type Running, run, start } from '#tests/bed/process.ts';
 import { BedSockets } from '#tests/bed/sockets.ts';
 import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
+import { createObject, readManifests } from '#tests/support/manifests.ts';
 
 /** The machines that land this are slow; nobody waits for longer than it takes. */
 const DEADLINE_MS = 60_000;
@@ -78,25 +79,15 @@ export class AgentBed implements AsyncDisposable {
     for (const name of ['shop', AGENT_NAMESPACE]) {
       await client.create(NAMESPACES, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
     }
-    const account = { name: 'istio-cni', namespace: AGENT_NAMESPACE };
-    await client.create(SERVICE_ACCOUNTS, {
-      apiVersion: 'v1',
-      kind: 'ServiceAccount',
-      metadata: account,
-    });
-    await client.request('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
-      metadata: { name: 'istio-cni' },
-      roleRef: {
-        apiGroup: 'rbac.authorization.k8s.io',
-        kind: 'ClusterRole',
-        name: 'cluster-admin',
-      },
-      subjects: [{ kind: 'ServiceAccount', ...account }],
-    });
+    // What the agent may do is what its manifest says.
+    for (const object of readManifests('30-cni.yaml')) {
+      if (!/Account|Role/.test(object.kind)) continue;
+      await createObject(client, object);
+    }
     const { status } = await client.post<{ status: { token: string } }>(
       SERVICE_ACCOUNTS,
-      account.name,
-      account.namespace,
+      'istio-cni',
+      AGENT_NAMESPACE,
       'token',
       { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { audiences: [] } },
     );
