@@ -1,5 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest, type RequestOptions } from 'node:https';
+import { createSecureContext } from 'node:tls';
 
 import { KubeConnectionError, KubeError, statusFrom } from './errors.ts';
 
@@ -47,12 +48,14 @@ export class Transport {
   constructor(credentials: KubeCredentials) {
     this.#credentials = credentials;
     this.#base = baseUrl(credentials.server);
+    const { caPem: ca, clientCertificatePem: cert, clientKeyPem: key } = credentials;
     const tls = {
-      ca: credentials.caPem,
-      ...(credentials.clientCertificatePem === undefined
-        ? {}
-        : { cert: credentials.clientCertificatePem }),
-      ...(credentials.clientKeyPem === undefined ? {} : { key: credentials.clientKeyPem }),
+      // Made once: each takes as much memory as a connection.
+      secureContext: createSecureContext({
+        ca,
+        ...(cert === undefined ? {} : { cert }),
+        ...(key === undefined ? {} : { key }),
+      }),
       ...(credentials.serverName === undefined ? {} : { servername: credentials.serverName }),
       keepAlive: true,
       keepAliveMsecs: KEEPALIVE_PROBE_MS,

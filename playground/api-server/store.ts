@@ -304,7 +304,7 @@ export class Store {
       track(kind, undefined, object, trackingOf(kind, 'Update', options, this.#clock.now()));
     }
     const stored = this.#commit(kind, 'ADDED', {
-      object: convertTo(object, this.registry.storedAs(kind)),
+      object: this.#cache(kind).sharing(convertTo(object, this.registry.storedAs(kind))),
       before: undefined,
       dryRun: options.dryRun,
     });
@@ -326,7 +326,11 @@ export class Store {
     if (next === current) return { object: current, created: false };
     const storedKind = this.registry.storedAs(kind);
     const before = this.#existing(kind, current.metadata);
-    const write = { object: convertTo(next, storedKind), before, dryRun: options.dryRun };
+    const write = {
+      object: this.#cache(kind).sharing(convertTo(next, storedKind)),
+      before,
+      dryRun: options.dryRun,
+    };
     if (isReleased(kind, next)) {
       return {
         object: convertTo(this.#remove(kind, write.object, options.dryRun), kind),

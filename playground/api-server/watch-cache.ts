@@ -1,3 +1,4 @@
+import { shareWith } from './json.ts';
 import type { StoredObject } from './object.ts';
 
 export type ChangeType = 'ADDED' | 'MODIFIED' | 'DELETED';
@@ -51,6 +52,15 @@ export class WatchCache {
 
   values(): Iterable<StoredObject> {
     return this.#objects.values();
+  }
+
+  /**
+   * An object that holds what it has in common with the one that was written last only once with it:
+   * what a controller makes of one template is mostly equal. The object itself is changed.
+   */
+  sharing(object: StoredObject): StoredObject {
+    const last = this.#history.at(-1)?.object;
+    return last === undefined ? object : shareWith(object, last);
   }
 
   apply(change: Change): void {

@@ -217,4 +217,14 @@ describe('Store', () => {
     expect(sink.summary).to.deep.equal(['ADDED a', 'DELETED a']);
     expect(sink.events[1]?.object).to.have.nested.property('metadata.labels.tier', 'front');
   });
+
+  it('keeps what two objects have in common only once', () => {
+    const store = shopStore();
+    const kind = builtin(store, 'configmaps');
+    const data = { text: 'a long text' };
+    const first = store.create(kind, 'shop', configMap('a', { ...data }), asTester);
+    const second = store.create(kind, 'shop', configMap('b', { ...data }), asTester);
+    expect(second['data']).to.equal(first['data']);
+    expect(second.metadata.name).to.equal('b');
+  });
 });
