@@ -23,8 +23,6 @@ const TUNNELS_PER_POD_MAX = 16_384;
 const TUNNELS_PER_POD_AND_PEER_MAX = 512;
 /** Tunnels: a gateway with 32 threads that calls 128 pods of the node, each thread with its own. */
 const TUNNELS_PER_PEER_MAX = 4_096;
-/** Tunnels in their handshake at one pod: twice what one address may have; each ends after 10 s anyway. */
-const HANDSHAKES_PER_POD_MAX = 1_000;
 /**
  * Of each kind (outbound connections, plaintext ones, tunnels) that wait for the pod's configuration or certificate:
  * who they are is not known either. A connection waits 5 s at most.
@@ -35,10 +33,12 @@ const CONNECTIONS_PER_POD_MAX = 65_536;
 /** Connections: what one address could have without a mesh to one port, rounded up. */
 const CONNECTIONS_PER_PEER_MAX = 32_768;
 
-/** A connection takes up to two descriptors; one pod gets at most two thirds of them. */
-const DESCRIPTORS_PER_POD_CONNECTION = 3;
+/** In plain text: one to each side. */
+const DESCRIPTORS_PER_CONNECTION = 2;
+/** One pod gets at most two thirds of all descriptors. */
+const POD_CONNECTIONS_SHARE = 2 / 3 / DESCRIPTORS_PER_CONNECTION;
 /** Of all descriptors, over all workers: one address gets at most half for connections, an eighth for tunnels. */
-const PEER_CONNECTIONS_SHARE = 1 / 2;
+const PEER_CONNECTIONS_SHARE = 1 / 2 / DESCRIPTORS_PER_CONNECTION;
 const PEER_TUNNELS_SHARE = 1 / 8;
 /** One pod's tunnels get at most a quarter. */
 const POD_TUNNELS_SHARE = 1 / 4;
@@ -55,7 +55,7 @@ export function admissionLimits(openFilesMax: number, workers: number): Admissio
     tunnelsPerPod: most(TUNNELS_PER_POD_MAX, POD_TUNNELS_SHARE),
     tunnelsPerPodAndPeer: Math.min(TUNNELS_PER_POD_AND_PEER_MAX, tunnelsPerPeer),
     tunnelsPerPeer,
-    connectionsPerPod: most(CONNECTIONS_PER_POD_MAX, 1 / DESCRIPTORS_PER_POD_CONNECTION),
+    connectionsPerPod: most(CONNECTIONS_PER_POD_MAX, POD_CONNECTIONS_SHARE),
     connectionsPerPeer: most(CONNECTIONS_PER_PEER_MAX, PEER_CONNECTIONS_SHARE / workers),
   };
 }
@@ -87,14 +87,10 @@ export class PodAdmission {
     this.tunnels = new PeerTunnels(thread.tunnels);
   }
 
-  /** Is there room for one more inbound tunnel of `peer`, beside `handshaking` that are not open yet? */
-  admitsTunnel(peer: IpAddress, handshaking: number, nowMs: number): boolean {
+  /** Is there room for one more inbound tunnel of `peer`? */
+  admitsTunnel(peer: IpAddress, nowMs: number): boolean {
     const { limits, tunnels } = this.#thread;
     const what = `refused a tunnel from ${peer} to pod ${this.#name}`;
-    if (handshaking >= HANDSHAKES_PER_POD_MAX) {
-      const line = `${what}: ${HANDSHAKES_PER_POD_MAX} others are in their handshake, as many as may be at one pod`;
-      return this.#refuses('handshakes', line, nowMs);
-    }
     if (this.tunnels.size >= limits.tunnelsPerPod) {
       const line = `${what}: the pod has ${limits.tunnelsPerPod} tunnels, as many as one pod may`;
       return this.#refuses('tunnels of the pod', line, nowMs);
@@ -108,6 +104,12 @@ export class PodAdmission {
       return this.#refuses('tunnels of a peer', line, nowMs);
     }
     return true;
+  }
+
+  /** Tells of a tunnel in its handshake that made room for another. */
+  gaveWay(peer: IpAddress, nowMs: number): void {
+    const line = `gave up a tunnel from ${peer} to pod ${this.#name}: too many are in their handshake, and this address has most`;
+    this.#lines.write('handshakes', line, nowMs);
   }
 
   /** Is there room for one more connection beside the `open` ones? `peer`: whose it is, for an inbound one. */

@@ -24,6 +24,7 @@ import {
   type PodContext,
   type ThreadContext,
 } from './context.ts';
+import { Handshakes } from './handshakes.ts';
 import { localWorkload } from './local-workload.ts';
 import type { PeerTunnels } from './peer-counts.ts';
 import { type AcceptedRequest, readTunnelRequest } from './tunnel-request.ts';
@@ -34,7 +35,7 @@ const NO_ERROR = 0x0;
 export class InboundTunnels implements TunnelOwner {
   readonly tunnels: PeerTunnels;
   readonly #context: PodContext;
-  readonly #handshaking = new Set<Tunnel>();
+  readonly #handshaking = new Handshakes();
 
   constructor(context: PodContext) {
     this.#context = context;
@@ -49,7 +50,12 @@ export class InboundTunnels implements TunnelOwner {
   /** A connection was accepted and its handshake begins. */
   begun(tunnel: Tunnel): void {
     this.tunnels.add(tunnel);
-    this.#handshaking.add(tunnel);
+    const yielding = this.#handshaking.add(tunnel);
+    if (yielding === undefined) return;
+    const { admission, thread } = this.#context;
+    admission.gaveWay(yielding.remote.ip, thread.loop.nowMs);
+    const reason = 'gave way to another handshake';
+    yielding.close({ failed: false, reason, stage: 'open' });
   }
 
   onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {

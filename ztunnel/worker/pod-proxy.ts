@@ -187,7 +187,7 @@ export class PodProxy {
   startTunnel(fd: number, ends: Ends, tls: TlsContext): void {
     const { thread, admission } = this.context;
     const { tunnels, loop } = thread;
-    if (!admission.admitsTunnel(ends.remote.ip, this.inbound.handshaking, loop.nowMs)) {
+    if (!admission.admitsTunnel(ends.remote.ip, loop.nowMs)) {
       setLinger0(fd);
       closeSocket(fd);
       return;
