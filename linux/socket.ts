@@ -11,6 +11,7 @@ import {
   errno,
   getpeername,
   getsockname,
+  getsockopt,
   listen,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -36,6 +37,7 @@ export interface KeepAlive {
 
 export interface TcpTuning {
   readonly noDelay: boolean;
+  /** Default: no probes. */
   readonly keepAlive?: KeepAlive | undefined;
   /** Milliseconds that sent data may stay unacknowledged (TCP_USER_TIMEOUT). Default: the kernel's. */
   readonly userTimeoutMs?: number | undefined;
@@ -82,7 +84,11 @@ const SOL_IPV6 = 41;
 const SO_REUSEADDR = 2;
 const SO_KEEPALIVE = 9;
 const SO_REUSEPORT = 15;
+const SO_ACCEPTCONN = 30;
 const SO_MARK = 36;
+const SO_PROTOCOL = 38;
+const SO_DOMAIN = 39;
+const IPPROTO_TCP = 6;
 const IP_FREEBIND = 15;
 const IP_TRANSPARENT = 19;
 const IP_BIND_ADDRESS_NO_PORT = 24;
@@ -100,6 +106,7 @@ const TCP_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 const addressBytes = Buffer.alloc(SOCKET_ADDRESS_SIZE);
 const addressLength = Buffer.alloc(4);
 const optionValue = Buffer.alloc(4);
+const optionLength = Buffer.alloc(4);
 
 /** Opens a listening TCP socket in the thread's present network namespace. */
 export function listenTcp(
@@ -169,13 +176,30 @@ export function localAddress(fd: number): SocketAddress | undefined {
 /** Best effort: a connection whose peer has gone meanwhile refuses some of these, and ends soon anyway. */
 export function tuneTcp(fd: number, { noDelay, keepAlive, userTimeoutMs }: TcpTuning): void {
   setOption(fd, SOL_TCP, TCP_NODELAY, noDelay ? 1 : 0);
-  if (keepAlive !== undefined) setKeepAlive(fd, keepAlive);
-  if (userTimeoutMs !== undefined) setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, userTimeoutMs);
+  if (keepAlive === undefined) setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 0);
+  else setKeepAlive(fd, keepAlive);
+  setOption(fd, SOL_TCP, TCP_USER_TIMEOUT, userTimeoutMs ?? 0);
 }
 
 /** SO_MARK, which needs CAP_NET_ADMIN. 0, or -errno. */
 export function setMark(fd: number, mark: number): number {
   return setOption(fd, SOL_SOCKET, SO_MARK, mark);
+}
+
+/** The port of a listening TCP socket; undefined for every other descriptor. */
+export function listeningPort(fd: number): number | undefined {
+  const listens = getOption(fd, SOL_SOCKET, SO_ACCEPTCONN) === 1;
+  if (!listens || getOption(fd, SOL_SOCKET, SO_PROTOCOL) !== IPPROTO_TCP) return undefined;
+  return localAddress(fd)?.port;
+}
+
+/**
+ * IP_TRANSPARENT for a listener that is open already. 0, or -errno: also for a listener that has the option from
+ * somebody else, `-EPERM` without CAP_NET_ADMIN or CAP_NET_RAW.
+ */
+export function setListenerTransparent(fd: number): number {
+  const family = getOption(fd, SOL_SOCKET, SO_DOMAIN);
+  return family < 0 ? family : makeTransparent(fd, family);
 }
 
 function setKeepAlive(fd: number, { idleS, intervalS, probes }: KeepAlive): void {
@@ -207,6 +231,14 @@ function bindSource(fd: number, family: number, from: SocketAddress): SocketFail
   if (transparent < 0) return abandon(fd, 'bind', transparent);
   const length = writeSocketAddress(addressBytes, from);
   return bind(fd, addressBytes, length) < 0 ? abandon(fd, 'bind') : undefined;
+}
+
+/** A value, or -errno. */
+function getOption(fd: number, level: number, name: number): number {
+  optionLength[0] = 4;
+  return getsockopt(fd, level, name, optionValue, optionLength) < 0
+    ? -errno()
+    : optionValue.readInt32LE(0);
 }
 
 function setOption(fd: number, level: number, name: number, value: number): number {

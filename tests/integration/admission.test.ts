@@ -15,7 +15,8 @@ import { threadContext } from '#tests/support/thread-context.ts';
 import { APP, TestAuthority } from '#tests/support/tls-material.ts';
 import type { AdmissionLimits } from '#ztunnel/proxy/admission.ts';
 import { Identities } from '#ztunnel/worker/identities.ts';
-import { type ListenerFds, type ListenerName, PodProxy } from '#ztunnel/worker/pod-proxy.ts';
+import type { ListenerFds, ListenerName } from '#ztunnel/worker/pod-listeners.ts';
+import { PodProxy } from '#ztunnel/worker/pod-proxy.ts';
 
 const { HTTP2_HEADER_METHOD, HTTP2_HEADER_AUTHORITY, HTTP2_HEADER_STATUS } = constants;
 const POD = { name: 'shop', namespace: 'default', serviceAccount: 'app' };

@@ -8,7 +8,8 @@ import type { Loop } from '#reactor/loop.ts';
 import { allocateSlab } from '#reactor/memory.ts';
 import { closeSocket, EAGAIN, receiveInto } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { type ListenerFds, PodProxy } from '#ztunnel/worker/pod-proxy.ts';
+import type { ListenerFds } from '#ztunnel/worker/pod-listeners.ts';
+import { PodProxy } from '#ztunnel/worker/pod-proxy.ts';
 import {
   descriptorsOf,
   exportPod,

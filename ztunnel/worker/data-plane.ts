@@ -18,6 +18,7 @@ import { Connections } from '../proxy/connections.ts';
 import type { ThreadContext } from '../proxy/context.ts';
 import { Identities } from './identities.ts';
 import { type PackedPod, packPod, unpackPod } from './packed-pod.ts';
+import { retuneListeners, takeListeners } from './pod-listeners.ts';
 import { PodProxy } from './pod-proxy.ts';
 import type { FrozenPod } from './pod-state.ts';
 import { exportPod, freezePod, releasePod, restorePod, thawPod } from './pod-state.ts';
@@ -123,8 +124,13 @@ export class DataPlane {
         for (const pod of this.#pods.values()) pod.close(notice.reason);
         this.#log.flush();
         return;
-      case 'thaw':
       case 'go':
+        for (const { proxy } of this.#frozen ?? []) {
+          retuneListeners(this.#thread, proxy.context.pod, proxy.listenerFds());
+        }
+        this.#goOn();
+        return;
+      case 'thaw':
         this.#goOn();
     }
   }
@@ -217,7 +223,10 @@ export class DataPlane {
 
   #adopt(pods: readonly PackedPod[]): void {
     const frozen = pods.map((packed) => {
-      const pod = restorePod(this.#thread, unpackPod(packed));
+      const state = unpackPod(packed);
+      const problem = takeListeners(state.pod, state.listeners, this.#settings.listen);
+      if (problem !== undefined) throw new Error(problem);
+      const pod = restorePod(this.#thread, state);
       // Everything was copied out, and there are keys in it.
       packed.bytes.fill(0);
       return pod;

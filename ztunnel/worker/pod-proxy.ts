@@ -1,13 +1,10 @@
-import { parseIp, type SocketAddress } from '#common/net/address.ts';
+import type { SocketAddress } from '#common/net/address.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
 import { identityOf } from '#dataplane/state/workload.ts';
 import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
-import { errnoName } from '#linux/libc.ts';
-import { inNetns } from '#linux/netns.ts';
 import { originalDestination } from '#linux/original-destination.ts';
-import { listenTcp, localAddress, peerAddress, type TcpTuning } from '#linux/socket.ts';
-import { own } from '#reactor/owned-descriptors.ts';
+import { localAddress, peerAddress } from '#linux/socket.ts';
 import { closeSocket, setLinger0 } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
@@ -28,30 +25,14 @@ import {
   waitForLocalWorkload,
 } from '../proxy/local-workload.ts';
 import { OutboundConnection } from '../proxy/outbound.ts';
-import { HBONE_PORT, OUTBOUND_PORT, PLAINTEXT_PORT } from '../proxy/ports.ts';
 import { Listener } from './listener.ts';
-
-/** What the pods of a process have in common. */
-export interface ListenSettings {
-  readonly ipv6: boolean;
-  readonly reusePort: boolean;
-  /** Serve no pod whose applications could not be shown their clients' addresses. */
-  readonly mustBeTransparent: boolean;
-}
-
-/** A pod's listeners, by what comes in. */
-export type ListenerName = 'outbound' | 'plaintext' | 'inbound';
-export type ListenerFds = Readonly<Record<ListenerName, number>>;
-
-const portOf: Readonly<Record<ListenerName, number>> = {
-  outbound: OUTBOUND_PORT,
-  plaintext: PLAINTEXT_PORT,
-  inbound: HBONE_PORT,
-};
-const listenerNames: readonly ListenerName[] = ['outbound', 'plaintext', 'inbound'];
-
-/** Longer than a burst of a busy client; the kernel caps it at net.core.somaxconn. */
-const BACKLOG = 4_096;
+import {
+  type ListenerFds,
+  type ListenerName,
+  type ListenSettings,
+  listenerNames,
+  openListeners,
+} from './pod-listeners.ts';
 
 /** Everything that serves one pod: listeners inside its namespace, its tunnels, its connections. */
 export class PodProxy {
@@ -80,16 +61,9 @@ export class PodProxy {
 
   /** Opens the three listeners inside the pod's namespace. The text of an error, with nothing left open. */
   listen(settings: ListenSettings): string | undefined {
-    const fds: Partial<Record<ListenerName, number>> = {};
-    for (const name of listenerNames) {
-      const opened = this.#tryOpen(portOf[name], settings);
-      if (typeof opened === 'string') {
-        for (const fd of Object.values(fds)) closeSocket(fd);
-        return opened;
-      }
-      fds[name] = opened;
-    }
-    this.adoptListeners(fds as ListenerFds);
+    const fds = openListeners(this.context, settings);
+    if (typeof fds === 'string') return fds;
+    this.adoptListeners(fds);
     this.resume();
     return undefined;
   }
@@ -204,47 +178,6 @@ export class PodProxy {
       throw error;
     }
   }
-
-  #tryOpen(port: number, settings: ListenSettings): number | string {
-    try {
-      return this.#open(port, settings);
-    } catch (error) {
-      // The namespace can't be entered.
-      return error instanceof Error ? error.message : String(error);
-    }
-  }
-
-  #open(port: number, settings: ListenSettings): number | string {
-    const { settings: proxy } = this.context.thread;
-    const common = {
-      mark: proxy.packetMark,
-      transparent: true,
-      reusePort: settings.reusePort,
-      backlog: BACKLOG,
-      tuning: tuningOf(this.context.thread),
-    };
-    const wildcards = settings.ipv6 ? ['::', '0.0.0.0'] : ['0.0.0.0'];
-    let problem = '';
-    for (const wildcard of wildcards) {
-      const address = socketAddress(wildcard, port);
-      const opened = inNetns(this.context.netnsFd, () => listenTcp({ ...common, address }));
-      const { namespace, name: pod } = this.context.pod;
-      const what = `cannot listen on port ${port} in the network namespace of pod ${namespace}/${pod}`;
-      if ('fd' in opened) {
-        if (opened.transparent || !settings.mustBeTransparent) {
-          own(opened.fd);
-          return opened.fd;
-        }
-        closeSocket(opened.fd);
-        return `${what}: IP_TRANSPARENT is not permitted, which ENABLE_ORIG_SRC=true asks for: want the capability NET_ADMIN, or ENABLE_ORIG_SRC unset`;
-      }
-      const name = errnoName(opened.errno);
-      problem = `${what}: ${opened.call}: ${name}`;
-      // A pod without IPv6 has only the other wildcard address.
-      if (name !== 'EAFNOSUPPORT' && name !== 'EADDRNOTAVAIL') break;
-    }
-    return problem;
-  }
 }
 
 interface PodListener {
@@ -348,15 +281,4 @@ function dial(context: PodContext, target: TunnelTarget, owner: TunnelOwner): Tu
   const local = localAddress(dialed.fd) ?? target.address;
   const ends = { fd: dialed.fd, local, remote: target.address };
   return Tunnel.dial(thread.tunnels, owner, tls, ends);
-}
-
-function tuningOf(thread: ThreadContext): TcpTuning {
-  const { keepAlive, userTimeoutMs } = thread.settings;
-  return { noDelay: true, keepAlive, userTimeoutMs };
-}
-
-function socketAddress(text: string, port: number): SocketAddress {
-  const ip = parseIp(text);
-  if (ip === undefined) throw new Error(`not an address: ${text}`);
-  return { ip, port };
 }

@@ -14,7 +14,8 @@ import {
   WaitingPlaintext,
 } from '../proxy/inbound-passthrough.ts';
 import { OutboundConnection, type OutboundState } from '../proxy/outbound.ts';
-import { type ListenerFds, PodProxy } from './pod-proxy.ts';
+import type { ListenerFds } from './pod-listeners.ts';
+import { PodProxy } from './pod-proxy.ts';
 
 export interface Moved<State> {
   readonly fd: number;

@@ -11,7 +11,7 @@ import type { AdmissionLimits } from '../proxy/admission.ts';
 import type { ConnectionDescription, ProxySettings } from '../proxy/context.ts';
 import type { IdentityUpdate } from './identities.ts';
 import type { PackedPod } from './packed-pod.ts';
-import type { ListenSettings } from './pod-proxy.ts';
+import type { ListenSettings } from './pod-listeners.ts';
 
 export interface WorkerSettings {
   readonly proxy: ProxySettings;

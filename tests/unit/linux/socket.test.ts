@@ -17,11 +17,13 @@ import {
   acceptTcp,
   connectTcp,
   type ListenOptions,
+  listeningPort,
   listenTcp,
   localAddress,
   peerAddress,
   tuneTcp,
 } from '#linux/socket.ts';
+import { openSocketPair } from '#linux/socket-pair.ts';
 import { socketError } from '#reactor/socket.ts';
 import { expectNoLeak } from '#tests/support/descriptors.ts';
 
@@ -183,6 +185,27 @@ describe('tuneTcp()', () => {
     tuneTcp(client, { noDelay: false });
     expect(option(client, 6, 1)).to.equal(0);
     for (const fd of [server, client]) closeSync(fd);
+  });
+
+  it('takes back what is not asked for any more', () => {
+    const tuning = { noDelay: true, keepAlive, userTimeoutMs: 7_000 };
+    const server = listening('127.0.0.1:0', { tuning });
+    expect([option(server, 1, 9), option(server, 6, 18)]).to.deep.equal([1, 7_000]);
+    tuneTcp(server, { noDelay: true });
+    expect([option(server, 1, 9), option(server, 6, 18)]).to.deep.equal([0, 0]);
+    closeSync(server);
+  });
+});
+
+describe('listeningPort()', () => {
+  it('tells the port of a listener, and nothing of any other descriptor', () => {
+    const server = listening('127.0.0.1:0');
+    const client = connected(localAddress(server)!);
+    const pair = openSocketPair();
+    expect(listeningPort(server)).to.equal(localAddress(server)?.port);
+    for (const other of [client, ...pair]) expect(listeningPort(other)).to.equal(undefined);
+    for (const fd of [server, client, ...pair]) closeSync(fd);
+    expect(listeningPort(server)).to.equal(undefined);
   });
 });
 
