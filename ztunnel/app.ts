@@ -281,6 +281,7 @@ export class App implements Giver {
         this.#onMesh(delta);
         this.#logMesh('local configuration taken up');
       },
+      onWarning: (warning) => this.#log.warn(warning),
       onRefused: (problems) => {
         const line = 'local configuration refused, the one before it stays in force';
         for (const problem of problems) this.#log.error(line, { problem });

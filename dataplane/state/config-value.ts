@@ -144,6 +144,11 @@ export class ConfigValue {
     return isMap(this.#node);
   }
 
+  /** Whether a mapping has this name. */
+  has(name: string): boolean {
+    return isMap(this.#node) && this.#node.has(name);
+  }
+
   isEmptyList(): boolean {
     return isSeq(this.#node) && this.#node.items.length === 0;
   }

@@ -16,7 +16,12 @@ import { type Service, serviceKey } from './service.ts';
 import type { Workload } from './workload.ts';
 
 export type LocalConfig =
-  | { readonly kind: 'ok'; readonly snapshot: MeshSnapshot }
+  | {
+      readonly kind: 'ok';
+      readonly snapshot: MeshSnapshot;
+      /** The text does not say that there are no policies: it has no list of them. */
+      readonly lacksPolicies?: true;
+    }
   | {
       readonly kind: 'refused';
       readonly fileName: string;
@@ -49,8 +54,10 @@ export function parseLocalConfig(text: string, fileName: string): LocalConfig {
     config.report(problem.pos[0], '', yamlProblem(problem));
   }
   if (config.problems.length > 0) return refused(fileName, config.problems);
-  const snapshot = readSnapshot(config.root());
-  return config.problems.length > 0 ? refused(fileName, config.problems) : { kind: 'ok', snapshot };
+  const root = config.root();
+  const snapshot = readSnapshot(root);
+  if (config.problems.length > 0) return refused(fileName, config.problems);
+  return { kind: 'ok', snapshot, ...(root.has('policies') ? {} : { lacksPolicies: true }) };
 }
 
 /** One line for each problem: `file:line:column: path (object): message`. */

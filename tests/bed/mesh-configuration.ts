@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import type { Pod, World } from './world.ts';
@@ -33,10 +33,13 @@ export function writeMeshConfiguration(world: World, options: MeshOptions = {}):
   const workloads = known.map((pod) => workloadOf(world, pod, options));
   const path = join(world.directory, 'mesh.yaml');
   // JSON is YAML; policies come as text because their matches are YAML tags.
+  const beside = `${path}.new`;
   writeFileSync(
-    path,
+    beside,
     `workloads: ${JSON.stringify(workloads)}\npolicies: ${options.policies ?? '[]'}\nservices: ${options.services ?? '[]'}\n`,
   );
+  // Whoever follows it takes it up at once: it is whole.
+  renameSync(beside, path);
   return path;
 }
 
