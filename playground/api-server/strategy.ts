@@ -148,7 +148,12 @@ function keepAllBut(
   const { labels, annotations } = object.metadata;
   object.metadata = { ...current.metadata };
   // Agents on nodes mark pods this way; for no other kind it can be done.
-  if (kind.storageKey === 'pods') Object.assign(object.metadata, { labels, annotations });
+  if (kind.storageKey === 'pods') {
+    delete object.metadata.labels;
+    delete object.metadata.annotations;
+    if (labels !== undefined) object.metadata.labels = labels;
+    if (annotations !== undefined) object.metadata.annotations = annotations;
+  }
   if (resourceVersion !== undefined) object.metadata.resourceVersion = resourceVersion;
   if (managedFields !== undefined) object.metadata.managedFields = managedFields;
 }

@@ -227,4 +227,26 @@ describe('Store', () => {
     expect(second['data']).to.equal(first['data']);
     expect(second.metadata.name).to.equal('b');
   });
+
+  it('update() of a status takes labels and annotations of a pod, and of nothing else', () => {
+    const store = shopStore();
+    const write = (plural: string, spec: object): object => {
+      const kind = builtin(store, plural);
+      const body = { metadata: { name: 'a', labels: { app: 'a' } }, spec };
+      const { metadata } = store.create(kind, 'shop', body, asTester);
+      const annotated = { ...metadata, annotations: { seen: 'true' } };
+      const options = { ...asTester, subresource: 'status' };
+      const changed = store.update(
+        kind,
+        { namespace: 'shop', name: 'a' },
+        { ...body, metadata: annotated },
+        options,
+      );
+      return changed.object.metadata.annotations ?? {};
+    };
+    expect(write('pods', { containers: [{ name: 'main', image: 'i' }] })).to.deep.equal({
+      seen: 'true',
+    });
+    expect(write('services', { ports: [{ port: 80 }] })).to.deep.equal({});
+  });
 });
