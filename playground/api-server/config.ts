@@ -19,6 +19,8 @@ export interface Config {
   readonly kubeconfig: string | undefined;
   /** Undefined: the address of the first `--listen`. */
   readonly serverUrl: string | undefined;
+  /** Whether this process runs the cluster's controllers too. */
+  readonly controllers: boolean;
   readonly log: LogFilter;
 }
 
@@ -36,6 +38,7 @@ export const usage = `Usage: node playground/api-server/main.ts --state DIRECTOR
   --name NAME          name of the cluster in the kubeconfig (default: ambit)
   --kubeconfig FILE    writes the administrator's kubeconfig here
   --server URL         URL for the kubeconfig (default: the first address that is listened on)
+  --no-controllers     leaves the cluster's controllers to another process
   --log FILTER         info, debug, … (default: info)
 `;
 
@@ -73,6 +76,7 @@ export function readConfig(args: readonly string[]): ConfigRead {
     },
     kubeconfig,
     serverUrl: server,
+    controllers: read['no-controllers'] !== true,
     log: log.filter,
   };
   return { kind: 'config', config };
@@ -94,6 +98,7 @@ interface Given {
   readonly kubeconfig?: string | undefined;
   readonly server?: string | undefined;
   readonly log?: string | undefined;
+  readonly 'no-controllers'?: boolean | undefined;
 }
 
 function tryParse(args: readonly string[]): Given | string {
@@ -105,6 +110,7 @@ function tryParse(args: readonly string[]): Given | string {
     kubeconfig: text,
     server: text,
     log: text,
+    'no-controllers': { type: 'boolean' },
     listen: { type: 'string', multiple: true },
   } as const;
   try {

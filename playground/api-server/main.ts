@@ -52,7 +52,8 @@ try {
   const server = config.serverUrl ?? (first === undefined ? '' : urlOf(first));
   if (config.kubeconfig !== undefined)
     writeKubeconfig(config.kubeconfig, credentials, { name: config.name, server });
-  const controllers = first && runControllers(credentials, urlOf(first), logger);
+  const controllers =
+    first && config.controllers ? runControllers(credentials, urlOf(first), logger) : undefined;
   // Who has started us waits for this line.
   process.stdout.write(`ready ${addresses.map(urlOf).join(' ')}\n`);
   await firstSignal();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
 
-import { ENDPOINT_SLICES, NODES, PODS, type Pod, SERVICES } from '#kube/resources.ts';
+import { NODES, PODS, type Pod, SERVICES } from '#kube/resources.ts';
 import { type Cluster, Clusters } from '#tests/support/cluster.ts';
 
 function pod(
@@ -51,7 +51,6 @@ describe('a cluster of the playground', function () {
   before(async () => {
     clusters = new Clusters();
     cluster = await clusters.up('shop', '--image', 'example.com/talker=sh -c');
-    await cluster.prepareNamespace('default');
   });
   after(async () => {
     cluster.client.close();
@@ -73,33 +72,14 @@ describe('a cluster of the playground', function () {
 
   it('runs pods that find each other by service name over two nodes', async () => {
     const { client } = cluster;
-    await client.create(
-      PODS,
-      pod('echo', 'node-1', {
-        image: 'ambit/echo',
-        readinessProbe: { httpGet: { port: 8080 }, periodSeconds: 1 },
-      }),
-    );
-    const echo = await cluster.podUntil('echo', isReady);
-    expect(echo?.status?.podIP).to.match(/^10\.244\.0\.\d+$/);
     await client.create(SERVICES, {
       apiVersion: 'v1',
       kind: 'Service',
       metadata: { name: 'front', namespace: 'default' },
-      spec: { ports: [{ port: 80, targetPort: 8080 }] },
+      spec: { selector: { app: 'echo' }, ports: [{ port: 80, targetPort: 8080 }] },
     });
-    await client.create(ENDPOINT_SLICES, {
-      apiVersion: 'discovery.k8s.io/v1',
-      kind: 'EndpointSlice',
-      metadata: {
-        name: 'front-1',
-        namespace: 'default',
-        labels: { 'kubernetes.io/service-name': 'front' },
-      },
-      addressType: 'IPv4',
-      endpoints: [{ addresses: [echo?.status?.podIP ?? ''], conditions: { ready: true } }],
-      ports: [{ name: '', port: 8080, protocol: 'TCP' }],
-    });
+    const readinessProbe = { httpGet: { port: 8080 }, periodSeconds: 1 };
+    await client.create(PODS, pod('echo', 'node-1', { image: 'ambit/echo', readinessProbe }));
     const ask =
       'until curl --silent --fail --max-time 2 http://front.default/x; do sleep 0.1; done';
     await client.create(
@@ -107,9 +87,16 @@ describe('a cluster of the playground', function () {
       pod('asker', 'node-2', { command: ['sh', '-c', ask] }, { restartPolicy: 'Never' }),
     );
     const asker = await cluster.podUntil('asker', (each) => each?.status?.phase === 'Succeeded');
-    expect(await cluster.logs('asker'))
-      .to.include('Hostname=echo')
-      .and.include(`Peer=${asker?.status?.podIP}`);
+    expect(asker?.status?.podIP).to.match(/^10\.244\.1\.\d+$/);
+    const said = await cluster.logs('asker');
+    expect(said).to.include('Hostname=echo').and.include(`Peer=${asker?.status?.podIP}`);
+  });
+
+  it('places pods that say nothing of a node', async () => {
+    const { nodeName: _, ...spec } = pod('free', '', {}).spec;
+    await cluster.client.create(PODS, { ...pod('free', '', {}), spec });
+    const free = await cluster.podUntil('free', isReady);
+    expect(free?.spec.nodeName).to.be.oneOf(['node-1', 'node-2']);
   });
 
   it('gives pods a token that the API server takes', async () => {

@@ -4,15 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { KubeClient } from '#kube/client.ts';
 import { kubeconfigCredentials } from '#kube/config.ts';
-import { isAlreadyExists } from '#kube/errors.ts';
-import {
-  CONFIG_MAPS,
-  type KubeObject,
-  PODS,
-  type Pod,
-  type ResourceKind,
-  SERVICE_ACCOUNTS,
-} from '#kube/resources.ts';
+import { PODS, type Pod } from '#kube/resources.ts';
 import { must, program, type Result, type Running, run, start } from '#tests/bed/process.ts';
 
 /** A machine that is shared may take long for what takes it a second alone. */
@@ -54,26 +46,6 @@ export class Cluster {
     this.process = process;
     this.kubeconfig = kubeconfig;
     this.client = new KubeClient(kubeconfigCredentials(readFileSync(kubeconfig, 'utf8')));
-  }
-
-  /** Makes the namespace usable at once, whether or not somebody else is about to do so. */
-  async prepareNamespace(namespace: string): Promise<void> {
-    const metadata = { name: 'default', namespace };
-    await this.ensure(SERVICE_ACCOUNTS, { apiVersion: 'v1', kind: 'ServiceAccount', metadata });
-    await this.ensure(CONFIG_MAPS, {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: 'kube-root-ca.crt', namespace },
-      data: { 'ca.crt': 'none' },
-    });
-  }
-
-  async ensure<T extends KubeObject>(kind: ResourceKind<T>, object: T): Promise<void> {
-    try {
-      await this.client.create(kind, object);
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
   }
 
   /** Watches until a pod is as wanted; answers it, or undefined when it has gone and that was wanted. */
