@@ -62,6 +62,8 @@ export class App implements Process {
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   /** By worker, how often it has died. */
   readonly #deaths: number[] = [];
+  /** From here on there may be connections that an end has to care for. */
+  #mayServe = false;
   #loop: Loop | undefined;
   #pods: Pods | undefined;
   #zds: ZdsClient | undefined;
@@ -147,6 +149,8 @@ export class App implements Process {
       if (problem !== undefined) return problem;
       return await this.#ended.promise;
     } catch (error) {
+      // A start that is ended half-way fails of that, and nobody needs to know how.
+      if (this.stopping) return await this.#ended.promise;
       return error instanceof Error ? error.message : String(error);
     } finally {
       await this.#writer.flush();
@@ -162,11 +166,23 @@ export class App implements Process {
     }
     if (this.#succession.defersEnd(why) || this.stopping) return;
     this.stopping = true;
-    this.#log.info('draining', { reason: why, deadline: `${this.#config.drainDeadlineMs}ms` });
-    this.#drain().then(
+    this.#end(why).then(
       () => this.#ended.resolve(undefined),
       (error: unknown) => this.#ended.resolve(String(error)),
     );
+  }
+
+  async #end(why: string): Promise<void> {
+    if (this.#mayServe) {
+      this.#log.info('draining', { reason: why, deadline: `${this.#config.drainDeadlineMs}ms` });
+      await this.#drain();
+      return;
+    }
+    // Workers that are still starting would not answer in time.
+    this.#source.close();
+    await this.#admin.close();
+    await this.#workers.stop();
+    this.#log.info('ended before anything was served', { reason: why });
   }
 
   async #start(): Promise<string | undefined> {
@@ -188,10 +204,12 @@ export class App implements Process {
 
     // 2. The data workers, with everything known so far.
     const loop = await openThreadLoop();
+    if (this.stopping) return undefined;
     this.#loop = loop;
     loop.onFault = (error) =>
       this.#log.error('fault on the control thread', { error: String(error) });
     await this.#workers.start(this.#config.workerThreads);
+    if (this.stopping) return undefined;
     this.#tellAll(undefined);
     loop.start();
     this.#readiness.done(STATE_TASK);
@@ -205,11 +223,15 @@ export class App implements Process {
     if (this.#succession.isExpected) {
       await this.#workers.askAll({ kind: 'warm-up' });
     }
+    if (this.stopping) return undefined;
+    this.#mayServe = true;
     const problem = await this.#succession.takeOver(loop);
     if (problem !== undefined) return problem;
+    if (this.stopping) return undefined;
 
     // 4. The pages. Whoever can't have their ports ends before it has served anybody.
     if (!this.#admin.isOpen) await this.#openAdmin();
+    if (this.stopping) return undefined;
 
     // 5. Pods, as the CNI agent announces them.
     const { agentSocketPath: path } = this.#config.inpod;

@@ -1,4 +1,6 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
@@ -12,6 +14,8 @@ import { accessLine, Mesh, mark, quoted } from './support/mesh.ts';
 const PORT = 7_000;
 const ECHO_PORT = 7_001;
 const DRAIN_DEADLINE_MS = 2_000;
+/** Between the moments of a start at which it is told to end. */
+const STARTING_STEP_MS = 100;
 /** A failed pod is tried again after five seconds. */
 const RETRIED_MS = 8_000;
 /** A request with nothing but field 15, which nobody knows. */
@@ -236,6 +240,41 @@ describe('on a bad day, a node tunnel', function () {
   });
 
   describe('that is told to end', () => {
+    it('while it starts, at whatever moment, ends well and has nothing to complain of', async () => {
+      const { world } = mesh;
+      // What a process leaves that was killed: as if there were a predecessor, for whose sake it warms up first.
+      const leftover = join(world.directory, 'leftover.handover');
+      writeFileSync(leftover, '');
+      let served = false;
+      for (let afterMs = 0; !served; afterMs += STARTING_STEP_MS) {
+        const starting = world.start(world.node('near'), program('ztunnel/main.ts'), {
+          env: {
+            LOCAL_XDS_PATH: mesh.configuration,
+            INPOD_UDS: join(world.directory, 'no-agent.sock'),
+            HANDOVER_UDS: leftover,
+            ADMIN_PORT: '16000',
+            STATS_PORT: '16020',
+            READINESS_PORT: '16021',
+            // The warning of it is the first thing that is said.
+            UNSTABLE_ENABLE_SOCKS5: 'true',
+          },
+        });
+        await starting.waitFor(/UNSTABLE_ENABLE_SOCKS5/, 60_000);
+        await sleep(afterMs);
+        served = starting.lines.some((line) => line.includes('serving'));
+        starting.signal(afterMs % 200 === 0 ? 'SIGTERM' : 'SIGINT');
+        expect(await starting.exited).to.deep.equal({ code: 0, signal: null });
+        const said = starting.lines.map(
+          (line) => /error|serving|drain|ended|ztunnel: .*/.exec(line)?.[0],
+        );
+        expect(said.filter((word) => word !== undefined)).to.be.deep.oneOf([
+          ['ended'],
+          ['drain', 'drain'],
+          ['serving', 'drain', 'drain'],
+        ]);
+      }
+    });
+
     it('takes nothing new, lets an open connection go on to its end, then ends well', async () => {
       const { sockets } = mesh;
       const near = mesh.tunnel('near');
