@@ -13,6 +13,7 @@ import { Phases } from './phases.ts';
 import type { WorkerPodHost } from './pod-host.ts';
 import type { TrafficTotals } from './traffic-totals.ts';
 import { type PackedPod, withDescriptors } from './worker/packed-pod.ts';
+import type { WorkerState } from './worker/protocol.ts';
 import type { Workers } from './worker/workers.ts';
 
 /** Everything that a process hands to its successor. */
@@ -52,10 +53,10 @@ interface Parts {
   /** Who has handed everything over waits for a signal to end. */
   readonly staysAfterwards: boolean;
   readonly log: Logger;
-  readonly workers: Workers;
-  readonly host: WorkerPodHost;
+  readonly workers: Pick<Workers, 'count' | 'ask' | 'askAll' | 'broadcast'>;
+  readonly host: Pick<WorkerPodHost, 'deal'>;
   readonly totals: TrafficTotals;
-  readonly certificates: CertificateManager;
+  readonly certificates: Pick<CertificateManager, 'materials' | 'seed'>;
   readonly process: Process;
 }
 
@@ -220,8 +221,12 @@ export class Succession implements Giver {
     const exported = await Promise.allSettled(
       indexes.map((index) => workers.ask(index, { kind: 'export' })),
     );
-    const states = exported.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-    for (const [index, { collected }] of states.entries()) totals.add(index, collected);
+    const states: WorkerState[] = [];
+    for (const [index, each] of exported.entries()) {
+      if (each.status === 'rejected') continue;
+      states.push(each.value);
+      totals.add(index, each.value.collected);
+    }
     if (states.length < indexes.length) {
       throw new Error('a data worker could not tell its state');
     }
