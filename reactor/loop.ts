@@ -197,18 +197,6 @@ export class Loop {
     closeSocket(this.#epoll);
   }
 
-  /**
-   * Ends serving and closes every descriptor in the loop. For a thread that ends: descriptors belong to the
-   * process, and a listener that nobody serves any more would go on taking connections.
-   */
-  closeAll(): void {
-    this.stop();
-    for (const registration of this.#registrations) {
-      if (registration !== undefined) closeSocket(registration.handler.fd);
-    }
-    this.#registrations.length = 0;
-  }
-
   #kick(): void {
     sendFrom(this.#kickFd, this.#kickByte, 0, 1);
   }

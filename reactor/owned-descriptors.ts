@@ -1,5 +1,3 @@
-import { close } from '#linux/libc.ts';
-
 /** Descriptors that a table has room for; larger numbers are not noted. Linux's default for fs.nr_open. */
 const DESCRIPTORS_MAX = 1_048_576;
 
@@ -32,8 +30,8 @@ export function disown(fd: number): void {
   owned[fd >> 3] = (owned[fd >> 3] ?? 0) & ~(1 << (fd & 7));
 }
 
-/** Closes what a thread that has ended left open, once. How many that were. */
-export function closeOwned(table: OwnedDescriptors): number {
+/** Gives what a thread that has ended left open to `close`, once. How many that were. */
+export function closeOwned(table: OwnedDescriptors, close: (fd: number) => void): number {
   const bytes = new Uint8Array(table);
   let count = 0;
   for (const [index, bits] of bytes.entries()) {

@@ -75,6 +75,12 @@ export function setLinger0(fd: number): void {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, lingerZero, lingerZero.length);
 }
 
+/** Closes so that the peer does not take what it has got so far for all. */
+export function resetSocket(fd: number): void {
+  setLinger0(fd);
+  closeSocket(fd);
+}
+
 /** Did this -errno come from a peer that has gone, rather than from a fault of ours? */
 export function isPeerGone(result: number): boolean {
   return result === -ECONNRESET || result === -32 /* EPIPE */;

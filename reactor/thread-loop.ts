@@ -5,8 +5,8 @@ import koffi from 'koffi';
 import { Loop } from './loop.ts';
 
 /**
- * The loop of the calling thread. Call it once per thread. A worker that exits or fails closes what is in its
- * loop; after `Worker.terminate()` nothing runs on it any more, and what it had open stays open. A worker needs `node:ffi` to find its
+ * The loop of the calling thread. Call it once per thread. What a thread that ends had open stays open: descriptors
+ * belong to the process; whoever started it closes them (owned-descriptors.ts). A worker needs `node:ffi` to find its
  * `uv_loop_t`; it is loaded only there, because the main thread's is the process's default loop.
  */
 export async function openThreadLoop(): Promise<Loop> {
@@ -16,6 +16,6 @@ export async function openThreadLoop(): Promise<Loop> {
   }
   const { getCurrentEventLoop } = await import('node:ffi');
   const loop = new Loop(getCurrentEventLoop());
-  process.once('exit', () => loop.closeAll());
+  process.once('exit', () => loop.stop());
   return loop;
 }

@@ -60,17 +60,23 @@ export class Connections {
 
   /**
    * Judges everything again, or what goes to some workloads, and cuts what is no longer allowed. How many
-   * were cut.
+   * were cut. A fault at one connection keeps none behind it from its judgement; the first is thrown at the end.
    */
   judgeAgain(workloads?: ReadonlySet<WorkloadUid>): number {
     let cut = 0;
+    const faults: unknown[] = [];
     for (const connection of this.#live) {
       if (workloads !== undefined && !workloads.has(connection.workload.uid)) continue;
-      const verdict = this.judge(connection);
-      if (verdict.kind !== 'deny') continue;
-      cut++;
-      connection.cut(verdict);
+      try {
+        const verdict = this.judge(connection);
+        if (verdict.kind !== 'deny') continue;
+        cut++;
+        connection.cut(verdict);
+      } catch (error) {
+        faults.push(error);
+      }
     }
+    if (faults.length > 0) throw faults[0];
     return cut;
   }
 }

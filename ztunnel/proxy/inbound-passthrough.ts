@@ -7,7 +7,7 @@ import {
   SocketRelay,
   type SocketRelayState,
 } from '#reactor/relay.ts';
-import { closeSocket, setLinger0 } from '#reactor/socket.ts';
+import { closeSocket, resetSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 import { Accounting, type AccountingState, type Failure, refuseEarly } from './accounting.ts';
@@ -59,8 +59,7 @@ export function acceptPlaintext(context: PodContext, fd: number, accepted: Accep
   } else if (admitsWaiting(context, accepted)) {
     new WaitingPlaintext(context, fd, accepted).begin();
   } else {
-    setLinger0(fd);
-    closeSocket(fd);
+    resetSocket(fd);
   }
 }
 
@@ -299,8 +298,7 @@ export class PlaintextConnection implements LiveConnection, PolicedConnection, R
   // ---
 
   #refuse(failure: Failure): void {
-    setLinger0(this.fd);
-    closeSocket(this.fd);
+    resetSocket(this.fd);
     this.#finish(failure);
   }
 
@@ -341,8 +339,7 @@ function admitsWaiting(context: PodContext, { source }: Accepted): boolean {
 
 /** Turns a connection away of which only the addresses are known. */
 function refuse(context: PodContext, fd: number, accepted: Accepted, reason: string): void {
-  setLinger0(fd);
-  closeSocket(fd);
+  resetSocket(fd);
   const ends = { source: accepted.source, destination: accepted.target };
   refuseEarly(context.thread, 'inbound', ends, reason);
 }

@@ -5,7 +5,7 @@ import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
 import { originalDestination } from '#linux/original-destination.ts';
 import { localAddress, peerAddress } from '#linux/socket.ts';
-import { closeSocket, setLinger0 } from '#reactor/socket.ts';
+import { closeSocket, resetSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 
@@ -147,8 +147,7 @@ export class PodProxy {
     const { admission, live, thread } = this.context;
     const peer = name === 'plaintext' ? remote.ip : undefined;
     if (!admission.admitsConnection(live.size, peer, thread.loop.nowMs)) {
-      setLinger0(fd);
-      closeSocket(fd);
+      resetSocket(fd);
       return;
     }
     const target = originalDestination(fd) ?? local;
@@ -162,8 +161,7 @@ export class PodProxy {
     const { thread, admission } = this.context;
     const { tunnels, loop } = thread;
     if (!admission.admitsTunnel(ends.remote.ip, loop.nowMs)) {
-      setLinger0(fd);
-      closeSocket(fd);
+      resetSocket(fd);
       return;
     }
     this.inbound.begun(Tunnel.accept(tunnels, this.inbound, tls, { fd, ...ends }));
@@ -267,8 +265,7 @@ class WaitingTunnel implements Timer {
     this.#over = true;
     this.#proxy.waiting.delete(this);
     this.freeze();
-    setLinger0(this.#fd);
-    closeSocket(this.#fd);
+    resetSocket(this.#fd);
   }
 }
 

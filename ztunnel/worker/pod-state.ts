@@ -2,10 +2,10 @@ import type { LocalPod } from '#dataplane/state/view.ts';
 import type { TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner, type TunnelState } from '#hbone/tunnel.ts';
 import { own } from '#reactor/owned-descriptors.ts';
-import { closeSocket, setLinger0 } from '#reactor/socket.ts';
+import { resetSocket } from '#reactor/socket.ts';
 
 import { Accounting, type AccountingState } from '../proxy/accounting.ts';
-import type { LiveConnection, ThreadContext } from '../proxy/context.ts';
+import { internalError, type LiveConnection, type ThreadContext } from '../proxy/context.ts';
 import { InboundConnection, type InboundState } from '../proxy/inbound.ts';
 import {
   PlaintextConnection,
@@ -76,10 +76,22 @@ export function freezePod(proxy: PodProxy): FrozenPod {
   return { proxy, tunnels, connections, handshakes };
 }
 
-/** Goes on as if nothing had happened. */
+/** Goes on as if nothing had happened. What can't go on is cut; all others do. */
 export function thawPod({ proxy, tunnels, connections, handshakes }: FrozenPod): void {
-  for (const tunnel of [...tunnels, ...handshakes]) tunnel.thaw();
-  for (const connection of connections) connection.thaw();
+  for (const tunnel of [...tunnels, ...handshakes]) {
+    try {
+      tunnel.thaw();
+    } catch (error) {
+      tunnel.onFault(error);
+    }
+  }
+  for (const connection of connections) {
+    try {
+      connection.thaw();
+    } catch (error) {
+      connection.cut(internalError(error));
+    }
+  }
   for (const waiting of proxy.waiting) waiting.begin();
   proxy.resume();
 }
@@ -303,8 +315,7 @@ function cutMoved(
   cause: unknown,
 ): void {
   for (const fd of fds) {
-    setLinger0(fd);
-    closeSocket(fd);
+    resetSocket(fd);
   }
   const why = cause instanceof Error ? cause.message : String(cause);
   const error = `connection closed: it could not be continued by the successor process: ${why}`;

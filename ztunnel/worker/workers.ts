@@ -6,6 +6,7 @@ import {
   closeOwned,
   type OwnedDescriptors,
 } from '#reactor/owned-descriptors.ts';
+import { closeSocket, resetSocket } from '#reactor/socket.ts';
 
 import { BEAT_MS, Heartbeat, STUCK_REASON } from './heartbeat.ts';
 import { packedBuffers } from './packed-pod.ts';
@@ -105,7 +106,7 @@ export class Workers {
 
   /** Tells every worker; each hears everything in this order. */
   broadcast(notice: Notice): void {
-    if (notice.kind === 'thaw') this.#moved();
+    if (notice.kind === 'thaw') this.#moved(resetSocket);
     for (let index = 0; index < this.#members.length; index++) this.tell(index, notice);
   }
 
@@ -126,7 +127,8 @@ export class Workers {
     if (question.kind === 'export') this.#moving = true;
     if (question.kind === 'release') {
       this.#released = true;
-      this.#moved();
+      // Another process has copies: its connections live on.
+      this.#moved(closeSocket);
     }
     if (member.isDead) {
       return Promise.reject(new WorkerDied(`Data worker ${index} has died and is being replaced`));
@@ -225,14 +227,14 @@ export class Workers {
   #bury(member: Member, death: WorkerDied): void {
     member.isDead = true;
     if (this.#moving) this.#diedMoving.push(member.owned);
-    else closeOwned(member.owned);
+    else closeOwned(member.owned, this.#released ? closeSocket : resetSocket);
     for (const { reject } of member.pending.values()) reject(death);
     member.pending.clear();
   }
 
-  #moved(): void {
+  #moved(close: (fd: number) => void): void {
     this.#moving = false;
-    for (const owned of this.#diedMoving.splice(0)) closeOwned(owned);
+    for (const owned of this.#diedMoving.splice(0)) closeOwned(owned, close);
   }
 
   #replaceSoon(index: number, reason: string): void {

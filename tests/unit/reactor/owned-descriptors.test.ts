@@ -1,11 +1,14 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
+import { parseIp } from '#common/net/address.ts';
+import { connectTcp } from '#linux/socket.ts';
 import { allocateOwnedDescriptors, closeOwned } from '#reactor/owned-descriptors.ts';
+import { closeSocket, resetSocket } from '#reactor/socket.ts';
 
 /** Listens, says on which port, closes one of two other descriptors, and goes on until it is killed. */
 const THREAD = `
@@ -38,11 +41,37 @@ describe('closeOwned()', () => {
     const worker = new Worker(code, { workerData: { owned, root } });
     const [port] = (await once(worker, 'message')) as [number];
     await worker.terminate();
-    expect(closeOwned(owned)).to.equal(2);
-    expect(closeOwned(owned)).to.equal(0);
+    expect(closeOwned(owned, closeSocket)).to.equal(2);
+    expect(closeOwned(owned, closeSocket)).to.equal(0);
     // Nobody listens there any more, or this would fail with EADDRINUSE.
     const server = createServer().listen(port, '127.0.0.1');
     await once(server, 'listening');
     server.close();
   });
+
+  for (const [close, end] of [
+    [resetSocket, 'ECONNRESET'],
+    [closeSocket, 'end'],
+  ] as const) {
+    it(`ends connections with ${end} by ${close.name}()`, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const accepted = once(server, 'connection');
+      const { port } = server.address() as AddressInfo;
+      const dialed = connectTcp({ to: { ip: parseIp('127.0.0.1')!, port } });
+      const [peer] = (await accepted) as [Socket];
+      const ended = new Promise<string>((resolve) => {
+        peer.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? ''));
+        peer.once('end', () => resolve('end'));
+      });
+      peer.resume();
+      const owned = allocateOwnedDescriptors();
+      const { fd } = dialed as { fd: number };
+      new Uint8Array(owned)[fd >> 3] = 1 << (fd & 7);
+      expect(closeOwned(owned, close)).to.equal(1);
+      expect(await ended).to.equal(end);
+      peer.destroy();
+      server.close();
+    });
+  }
 });

@@ -47,6 +47,33 @@ const slab = allocateSlab(65_536);
 
 type Relay = StreamRelayState;
 
+describe('thawPod()', () => {
+  it('cuts what can not go on, and lets all others go on', () => {
+    const did: string[] = [];
+    const part = (name: string, fails: boolean) => ({
+      thaw: () => {
+        if (fails) throw new Error('no room in the loop');
+        did.push(`${name} goes on`);
+      },
+      cut: (reason: string) => did.push(`${name} is cut: ${reason}`),
+      onFault: (error: Error) => did.push(`${name} has a fault: ${error.message}`),
+    });
+    thawPod({
+      proxy: { waiting: [], resume: () => did.push('listeners go on') },
+      tunnels: [part('tunnel 1', true), part('tunnel 2', false)],
+      connections: [part('connection 1', true), part('connection 2', false)],
+      handshakes: [],
+    } as unknown as FrozenPod);
+    expect(did).to.deep.equal([
+      'tunnel 1 has a fault: no room in the loop',
+      'tunnel 2 goes on',
+      'connection 1 is cut: internal error: no room in the loop',
+      'connection 2 goes on',
+      'listeners go on',
+    ]);
+  });
+});
+
 describe('a frozen pod', () => {
   const authority = new TestAuthority();
   const tls = new TlsContext(authority.issue());
