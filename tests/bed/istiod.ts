@@ -1,11 +1,16 @@
 // A control plane as a process of its own, on an API server of the playground, for tests.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+
+import { parseAllDocuments } from 'yaml';
 
 import { KubeClient } from '#kube/client.ts';
 import {
   CRDS,
+  type KubeObject,
   NAMESPACES,
   NODES,
   PODS,
@@ -16,6 +21,20 @@ import {
 
 import { startApiServer, type TestApiServer } from './api-server.ts';
 
+interface TokenAnswer {
+  readonly status: { readonly token: string };
+}
+
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+/** Kinds of what a service account is and may → where such objects are created. */
+const PERMISSIONS: ReadonlyMap<string, string> = new Map([
+  ['ServiceAccount', '/api/v1/namespaces/istio-system/serviceaccounts'],
+  ['ClusterRole', `${RBAC}/clusterroles`],
+  ['ClusterRoleBinding', `${RBAC}/clusterrolebindings`],
+  ['Role', `${RBAC}/namespaces/istio-system/roles`],
+  ['RoleBinding', `${RBAC}/namespaces/istio-system/rolebindings`],
+]);
+
 /** The cluster: what a control plane runs in. */
 export class TestCluster implements AsyncDisposable {
   readonly server: TestApiServer;
@@ -25,6 +44,7 @@ export class TestCluster implements AsyncDisposable {
   static async start(nodes: readonly string[]): Promise<TestCluster> {
     const cluster = new TestCluster(await startApiServer());
     await cluster.addNamespace('istio-system');
+    await cluster.#permit();
     await cluster.define('security.istio.io', 'AuthorizationPolicy', 'authorizationpolicies');
     await cluster.define('security.istio.io', 'PeerAuthentication', 'peerauthentications');
     for (const name of nodes) {
@@ -100,7 +120,7 @@ export class TestCluster implements AsyncDisposable {
   ): Promise<string> {
     const { audience = 'istio-ca', bound = true } = options;
     const boundObjectRef = { kind: 'Pod', apiVersion: 'v1', name: pod.name };
-    const answer = await this.client.post<{ readonly status: { readonly token: string } }>(
+    const answer = await this.client.post<TokenAnswer>(
       SERVICE_ACCOUNTS,
       pod.serviceAccount,
       pod.namespace,
@@ -147,6 +167,40 @@ export class TestCluster implements AsyncDisposable {
     });
   }
 
+  /** A file that signs in as the control plane's service account. */
+  async istiodKubeconfig(): Promise<string> {
+    const spec = { expirationSeconds: 3_600 };
+    const { status } = await this.client.post<TokenAnswer>(
+      SERVICE_ACCOUNTS,
+      'istiod',
+      'istio-system',
+      'token',
+      { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec },
+    );
+    const { caPem, server } = this.server.access();
+    const ca = Buffer.from(caPem).toString('base64');
+    const path = join(this.server.directory, 'istiod-kubeconfig');
+    // JSON is YAML.
+    const config = {
+      'current-context': 'c',
+      contexts: [{ name: 'c', context: { cluster: 'c', user: 'istiod' } }],
+      clusters: [{ name: 'c', cluster: { server, 'certificate-authority-data': ca } }],
+      users: [{ name: 'istiod', user: { token: status.token } }],
+    };
+    writeFileSync(path, JSON.stringify(config), { mode: 0o600 });
+    return path;
+  }
+
+  /** The control plane's account, and what the manifests let it do: no more than that is needed. */
+  async #permit(): Promise<void> {
+    const documents = parseAllDocuments(readFileSync('manifests/20-istiod.yaml', 'utf8'));
+    for (const document of documents) {
+      const object = document.toJS() as KubeObject;
+      const path = PERMISSIONS.get(object.kind);
+      if (path !== undefined) await this.client.request('POST', path, object);
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.client.close();
     await this.server[Symbol.asyncDispose]();
@@ -172,7 +226,7 @@ export class TestIstiod implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: {
         ...process.env,
-        KUBECONFIG: cluster.server.kubeconfig(),
+        KUBECONFIG: await cluster.istiodKubeconfig(),
         LISTEN_HOST: '127.0.0.1',
         DISCOVERY_PORT: '0',
         HTTP_PORT: '0',
