@@ -20,6 +20,8 @@ import { WILDCARD } from './subscription.ts';
 export interface ReceivedResource {
   readonly name: string;
   readonly version: string;
+  /** Other names by which it can be asked for; told only to who asks by name. */
+  readonly aliases: readonly string[];
   readonly bytes: Uint8Array;
 }
 
@@ -202,9 +204,10 @@ export class XdsClient implements Disposable {
       this.#refuse(typeUrl, nonce, `${typeUrl} was not asked for`);
       return;
     }
-    const received = resources.map(({ name, version, resource }) => ({
+    const received = resources.map(({ name, version, aliases, resource }) => ({
       name,
       version,
+      aliases,
       bytes: resource?.value ?? new Uint8Array(),
     }));
     const rejections = type.subscription.apply(received, removedResources);

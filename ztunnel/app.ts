@@ -85,6 +85,12 @@ export class App implements Process {
         const wanted = identity as Identity;
         if (this.#wanted.has(wanted)) this.#certificates.want(wanted, 'real-time');
       },
+      onNamesWanted: (index, names) => {
+        if (!(this.#source instanceof XdsSource)) return;
+        const answered = this.#source.demand(names);
+        if (answered.length > 0)
+          this.#workers.tell(index, { kind: 'demands', answered, forgotten: [] });
+      },
       onLateCounts: (index, collected) => this.#totals.add(index, collected),
       onSilent: (index, silent) => {
         const task = `data worker ${index} answers`;
@@ -262,7 +268,9 @@ export class App implements Process {
     const { state } = this.#config;
     if (state.kind === 'xds') {
       const onDelta = (delta: MeshDelta): void => this.#onMesh(delta);
-      return new XdsSource(state, { onDelta, log: this.#log.scoped('xds') });
+      const onAnswered = (answered: readonly string[], forgotten: readonly string[]): void =>
+        this.#workers.broadcast({ kind: 'demands', answered, forgotten });
+      return new XdsSource(state, { onDelta, onAnswered, log: this.#log.scoped('xds') });
     }
     return new MeshSource(state, {
       onDelta: (delta) => {

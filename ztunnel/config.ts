@@ -189,7 +189,6 @@ function refuseWhatIsNotServed(reader: EnvReader): void {
 }
 
 const NOT_USED: ReadonlyArray<readonly [name: string, why: string]> = [
-  ['XDS_ON_DEMAND', 'the whole mesh is read'],
   ['UNSTABLE_ENABLE_SOCKS5', 'there is no SOCKS5 listener'],
   ['PROXY_WORKLOAD_INFO', 'it belongs to PROXY_MODE=dedicated'],
   ['PROXY_CONFIG', 'settings are read from single variables'],

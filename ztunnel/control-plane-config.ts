@@ -27,6 +27,8 @@ export interface XdsConfig {
   readonly alternativeHostname: string | undefined;
   readonly token: TextSource;
   readonly headers: ReadonlyMap<string, string>;
+  /** Be told only what connections ask for, instead of the whole mesh. */
+  readonly onDemand: boolean;
   /** Who we say we are. */
   readonly node: { readonly id: string; readonly metadata: JsonObject };
 }
@@ -76,6 +78,7 @@ export function readXds(reader: EnvReader, self: Self): XdsConfig {
     alternativeHostname: reader.text('ALT_XDS_HOSTNAME'),
     token: readToken(reader),
     headers,
+    onDemand: reader.boolean('XDS_ON_DEMAND', false),
     node: readNode(reader, self),
   };
 }

@@ -35,6 +35,7 @@ export function workerSettings(config: Config, openFilesMax: number): WorkerSett
       mustBeTransparent: config.originalSource === 'always',
     },
     tunnels,
+    onDemand: config.state.kind === 'xds' && config.state.onDemand,
     admission: admissionLimits(openFilesMax, config.workerThreads),
     log: config.log,
     policyInfoLogging: config.policyInfoLogging,

@@ -3,10 +3,16 @@ import type { Logger } from '#common/log/logger.ts';
 import type { MetricFamily } from '#common/metrics/registry.ts';
 import type { MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshReceiver, type Received } from '#dataplane/state/receive.ts';
-import { type Rejection, XdsClient, type XdsClientEvent } from '#xds/client.ts';
+import {
+  type ReceivedResource,
+  type Rejection,
+  XdsClient,
+  type XdsClientEvent,
+} from '#xds/client.ts';
 import { shortType } from '#xds/resource.ts';
 
 import type { XdsConfig } from './control-plane-config.ts';
+import { DemandedNames } from './demanded-names.ts';
 import type { MeshConfiguration } from './mesh-source.ts';
 
 const ADDRESS_TYPE = 'type.googleapis.com/istio.workload.Address';
@@ -16,6 +22,8 @@ const AUTHORIZATION_TYPE = 'type.googleapis.com/istio.security.Authorization';
 
 export interface XdsSourceOptions {
   readonly onDelta: (delta: MeshDelta) => void;
+  /** These names are known now, or known not to exist; nothing is known any more of those that are forgotten. */
+  readonly onAnswered: (answered: readonly string[], forgotten: readonly string[]) => void;
   readonly log: Logger;
 }
 
@@ -24,6 +32,7 @@ export class XdsSource implements MeshConfiguration {
   readonly #options: XdsSourceOptions;
   readonly #client: XdsClient;
   readonly #receiver = new MeshReceiver();
+  readonly #names = new DemandedNames();
   /** Types of which no response could be used completely so far. */
   readonly #missing = new Set([ADDRESS_TYPE, AUTHORIZATION_TYPE]);
   readonly #loaded = Promise.withResolvers<readonly string[]>();
@@ -43,8 +52,12 @@ export class XdsSource implements MeshConfiguration {
       types: [
         {
           typeUrl: ADDRESS_TYPE,
-          mode: 'wildcard',
-          apply: (resources, removed) => this.#take(this.#receiver.addresses(resources, removed)),
+          mode: config.onDemand ? 'on-demand' : 'wildcard',
+          apply: (resources, removed) => {
+            const rejections = this.#take(this.#receiver.addresses(resources, removed));
+            if (config.onDemand) this.#answer(resources, removed);
+            return rejections;
+          },
         },
         {
           typeUrl: AUTHORIZATION_TYPE,
@@ -77,6 +90,13 @@ export class XdsSource implements MeshConfiguration {
     this.#loaded.resolve([]);
   }
 
+  /** Asks for names, when the mesh is told on demand; answers those that need not be asked for. */
+  demand(names: readonly string[]): readonly string[] {
+    const { ask, answered } = this.#names.want(names);
+    this.#client.demand(ADDRESS_TYPE, ask);
+    return answered;
+  }
+
   families(): readonly MetricFamily[] {
     return [
       counters(
@@ -97,6 +117,13 @@ export class XdsSource implements MeshConfiguration {
   #take({ delta, rejections }: Received): readonly Rejection[] {
     this.#options.onDelta(delta);
     return rejections;
+  }
+
+  #answer(resources: readonly ReceivedResource[], removed: readonly string[]): void {
+    const brought = resources.flatMap(({ name, aliases }) => [name, ...aliases]);
+    const { answered, forgotten } = this.#names.answer(brought, removed);
+    this.#client.release(ADDRESS_TYPE, forgotten);
+    if (answered.length + forgotten.length > 0) this.#options.onAnswered(answered, forgotten);
   }
 
   #onEvent(event: XdsClientEvent): void {

@@ -23,7 +23,8 @@ function wire(index: number) {
   return { name: `ambit-cp${number}`, host: `10.98.${number}.1`, node: `10.98.${number}.2` };
 }
 
-// alice ─ near ══ far ─ shop, and istiod on this machine, which both nodes have a wire to
+// alice ─ near ══ far ─ shop, and istiod on this machine, which both nodes have a wire to. The tunnel of `near`
+// is told what it asks for, that of `far` everything.
 describe('node tunnels of a cluster', function () {
   let world: World;
   let cluster: TestCluster;
@@ -74,6 +75,7 @@ describe('node tunnels of a cluster', function () {
         env: {
           XDS_ADDRESS: control,
           XDS_ROOT_CA: rootPath,
+          XDS_ON_DEMAND: String(node.name === 'near'),
           ALT_XDS_HOSTNAME: SERVER_NAME,
           ALT_CA_HOSTNAME: SERVER_NAME,
           AUTH_TOKEN: token,
@@ -104,9 +106,16 @@ describe('node tunnels of a cluster', function () {
     const client = await sockets.mustDial(from, { ip, port: HELD_PORT });
     return { client, server: await sockets.accept(listener) };
   }
-  async function ask(): Promise<string> {
-    const { ipv4: ip } = world.pod('shop');
-    const client = await sockets.dial(world.pod('alice'), { ip, port: PORT });
+  async function workloadsOf(node: string): Promise<readonly string[]> {
+    const { body } = await page(world, world.node(node), 'http://127.0.0.1:15000/config_dump');
+    const { workloads } = JSON.parse(body) as { workloads: readonly { readonly name: string }[] };
+    return workloads.map(({ name }) => name).toSorted();
+  }
+  function ask(): Promise<string> {
+    return dialed({ ip: world.pod('shop').ipv4, port: PORT });
+  }
+  async function dialed(to: { readonly ip: Pod['ipv4']; readonly port: number }): Promise<string> {
+    const client = await sockets.dial(world.pod('alice'), to);
     if (typeof client === 'string') return client;
     sockets.send(client, 'knock');
     const answer = await sockets.receive(client, 'the shop to answer');
@@ -134,12 +143,23 @@ describe('node tunnels of a cluster', function () {
 
   it('know pods and identities from Kubernetes, and have certificates from istiod', async () => {
     const far = mark(tunnelOf('far'));
+    expect(await workloadsOf('near')).to.deep.equal(['alice', 'ztunnel-near']);
     expect(await ask()).to.equal('knock');
+    expect(await workloadsOf('near')).to.deep.equal(['alice', 'shop', 'ztunnel-near']);
+    expect(await workloadsOf('far')).to.include.members(['alice', 'ztunnel-near', 'shop']);
     const line = await accessLine(far, /src\.workload="alice"/);
     expect(line.get('src.identity')).to.equal('spiffe://cluster.local/ns/shop/sa/alice');
     expect(line.get('dst.workload')).to.equal('shop');
     const ready = await page(world, world.node('near'), 'http://127.0.0.1:15021/healthz/ready');
     expect(ready.status).to.equal(200);
+  });
+
+  it('leave connections to others alone, as soon as istiod has said that nobody of the mesh has the address', async () => {
+    const near = mark(tunnelOf('near'));
+    const { ipv4: ip } = world.node('far');
+    expect(await dialed({ ip, port: 9 })).to.equal('ECONNRESET');
+    const line = await accessLine(near, /dst\.addr=.*:9 .* error=/);
+    expect(line.get('error')).to.match(/^connection failed: connection refused/);
   });
 
   it('cut what a new policy with a selector forbids, and let nothing new in', async () => {

@@ -13,7 +13,7 @@ import {
   threadAdmission,
 } from '#ztunnel/proxy/admission.ts';
 import { Connections } from '#ztunnel/proxy/connections.ts';
-import type { ThreadContext } from '#ztunnel/proxy/context.ts';
+import type { DemandSource, ThreadContext } from '#ztunnel/proxy/context.ts';
 import { Identities } from '#ztunnel/worker/identities.ts';
 
 export interface Written extends AccessRecord {
@@ -28,6 +28,8 @@ export interface TestThread extends ThreadContext {
 export interface TestThreadOptions {
   /** Where other limits than those of a real process hold. */
   readonly limits?: Partial<AdmissionLimits>;
+  /** Default: the whole mesh is known. */
+  readonly demands?: DemandSource;
   /** Default: a report fails the test. */
   readonly report?: (problem: string) => void;
 }
@@ -35,7 +37,7 @@ export interface TestThreadOptions {
 export function threadContext(
   loop: Loop,
   mesh: MeshStore,
-  { limits, report = fail }: TestThreadOptions = {},
+  { limits, report = fail, demands }: TestThreadOptions = {},
 ): TestThread {
   const written: Written[] = [];
   const admission = threadAdmission({ ...admissionLimits(Infinity, 1), ...limits });
@@ -52,6 +54,7 @@ export function threadContext(
     },
     identities: new Identities(loop, () => undefined),
     connections: new Connections(mesh, admission.connections),
+    demands,
     settings: {
       network: '',
       packetMark: undefined,

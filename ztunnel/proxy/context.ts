@@ -46,6 +46,21 @@ export interface IdentitySource {
   ready(identity: string): TlsContext | undefined;
 }
 
+/** Somebody who needs to know who has a name. Called once. */
+export interface DemandWaiter {
+  onAnswered(): void;
+  /** It threw: close what is yours and nothing else. */
+  onFault(error: unknown): void;
+}
+
+/** Asks the control plane for what is not known, when it tells only what was asked for; see `Demands`. */
+export interface DemandSource {
+  /** What they stand for is known, or known not to exist. */
+  areAnswered(names: Iterable<string>): boolean;
+  want(names: Iterable<string>, waiter: DemandWaiter): void;
+  cancel(names: Iterable<string>, waiter: DemandWaiter): void;
+}
+
 /** What all connections of a thread share. */
 export interface ThreadContext extends Telemetry {
   readonly loop: Loop;
@@ -55,6 +70,8 @@ export interface ThreadContext extends Telemetry {
   readonly tunnels: TunnelHost;
   readonly identities: IdentitySource;
   readonly connections: Connections;
+  /** Undefined: the whole mesh is known. */
+  readonly demands: DemandSource | undefined;
   readonly settings: ProxySettings;
   readonly admission: ThreadAdmission;
   /** Tells the operator about a condition of this process. */

@@ -29,17 +29,21 @@ import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import {
   type ConnectionDescription,
   connectFromPod,
+  type DemandWaiter,
   internalError,
   type LiveConnection,
   type PodContext,
 } from './context.ts';
 import { baggageOf } from './inbound.ts';
 import { localWorkload, unknownLocalWorkload, waitForLocalWorkload } from './local-workload.ts';
+import { RecordingView } from './recording-view.ts';
 import { type Route, route } from './route.ts';
 
 /** How often, and for how long, a request that its peers refuse to look at is made again. */
 const REFUSED_RETRIES_MAX = 2;
 const REFUSED_RETRY_DEADLINE_MS = 10_000;
+/** How long a connection waits to hear who has the address that it goes to. */
+const ANSWER_DEADLINE_MS = 5_000;
 
 /** What is known when a connection is accepted. */
 export interface Accepted {
@@ -72,7 +76,7 @@ export interface OutboundState {
  * One connection that a pod of this node has opened, from its capture on 15001 to its end.
  */
 export class OutboundConnection
-  implements LiveConnection, TunnelWaiter, StreamObserver, RelayObserver, Timer
+  implements LiveConnection, TunnelWaiter, StreamObserver, RelayObserver, DemandWaiter, Timer
 {
   readonly #context: PodContext;
   readonly #fd: number;
@@ -85,6 +89,8 @@ export class OutboundConnection
   #sockets: SocketRelay | undefined;
   /** Before a hand-over, after which it chose its way anew. */
   #countedAsOpened = false;
+  /** What it has asked the control plane for, and waits to hear. */
+  #asked: ReadonlySet<string> | undefined;
   #refusals = 0;
   #firstRequestMs: number | undefined;
   #ended = false;
@@ -105,9 +111,9 @@ export class OutboundConnection
       this.#waitForConfiguration();
       return;
     }
+    const way = this.#chooseWay(local);
+    if (way === undefined) return;
     this.#context.waitingOutbound.delete(this);
-    const { mesh, settings } = this.#context.thread;
-    const way = route(mesh, local, this.#accepted.target, Math.random, settings);
     switch (way.kind) {
       case 'refused':
         this.#refuse(way.reason);
@@ -290,7 +296,54 @@ export class OutboundConnection
     this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
   }
 
-  // --- Timer: waits for the pod's configuration
+  // --- Waits to hear what is at an address
+
+  /** Undefined: what the choice depends on has to be asked for first. */
+  #chooseWay(local: Workload): Route | undefined {
+    const { mesh, settings, demands } = this.#context.thread;
+    const { target } = this.#accepted;
+    if (demands === undefined) return route(mesh, local, target, Math.random, settings);
+    const view = new RecordingView(mesh);
+    const way = route(view, local, target, Math.random, settings);
+    if (demands.areAnswered(view.misses)) return way;
+    this.#waitForAnswer(view.misses);
+    return undefined;
+  }
+
+  #waitForAnswer(names: ReadonlySet<string>): void {
+    const { admission, waitingOutbound, thread } = this.#context;
+    const { nowMs, timers } = thread.loop;
+    const waits =
+      waitingOutbound.has(this) ||
+      admission.admitsWaiting('connection', waitingOutbound.size, undefined, nowMs);
+    const leftMs = this.#accepted.startMs + ANSWER_DEADLINE_MS - Date.now();
+    if (!waits) {
+      this.#closeAccepted();
+      this.#finish();
+    } else if (leftMs <= 0) {
+      this.#refuse(`the control plane has not told who has ${[...names].join(', ')}`);
+    } else {
+      waitingOutbound.add(this);
+      this.#asked = names;
+      timers.schedule(this, nowMs + leftMs);
+      thread.demands?.want(names, this);
+    }
+  }
+
+  onAnswered(): void {
+    this.#forgetAsked();
+    if (!this.#ended) this.begin();
+  }
+
+  #forgetAsked(): void {
+    const { demands, loop } = this.#context.thread;
+    if (this.#asked === undefined) return;
+    demands?.cancel(this.#asked, this);
+    loop.timers.cancel(this);
+    this.#asked = undefined;
+  }
+
+  // --- Timer: waits for the pod's configuration, or has waited long enough for an answer
 
   #waitForConfiguration(): void {
     const { admission, waitingOutbound, thread } = this.#context;
@@ -309,6 +362,7 @@ export class OutboundConnection
   }
 
   onTimer(): void {
+    this.#forgetAsked();
     if (!this.#ended) this.begin();
   }
 
@@ -445,6 +499,7 @@ export class OutboundConnection
 
   /** Nobody calls it any more; {@link begin} chooses its way anew, here or in another process. */
   #stopWaiting(): void {
+    this.#forgetAsked();
     this.#countedAsOpened ||= this.#accounting !== undefined;
     if (this.#target === undefined) return;
     this.#context.thread.identities.cancel(this.#target.sourceIdentity, this);

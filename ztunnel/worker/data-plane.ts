@@ -16,6 +16,7 @@ import type { AccessSink } from '../proxy/accounting.ts';
 import { threadAdmission } from '../proxy/admission.ts';
 import { Connections } from '../proxy/connections.ts';
 import type { ThreadContext } from '../proxy/context.ts';
+import { Demands } from './demands.ts';
 import { Identities } from './identities.ts';
 import { type PackedPod, packPod, unpackPod } from './packed-pod.ts';
 import { retuneListeners, takeListeners } from './pod-listeners.ts';
@@ -50,6 +51,7 @@ export class DataPlane {
   readonly #thread: ThreadContext;
   readonly #mesh = new MeshStore();
   readonly #identities: Identities;
+  readonly #demands: Demands | undefined;
   readonly #log: WorkerLog;
   readonly #settings: WorkerSettings;
   readonly #pods = new Map<string, PodProxy>();
@@ -66,6 +68,9 @@ export class DataPlane {
     this.#identities = new Identities(loop, (identity) =>
       post({ type: 'identity-wanted', identity }),
     );
+    this.#demands = settings.onDemand
+      ? new Demands((names) => post({ type: 'names-wanted', names }))
+      : undefined;
     this.#log = new WorkerLog(loop, settings, post);
     const admission = threadAdmission(settings.admission);
     this.#thread = {
@@ -80,6 +85,7 @@ export class DataPlane {
       },
       identities: this.#identities,
       connections: new Connections(this.#mesh, admission.connections),
+      demands: this.#demands,
       settings: settings.proxy,
       admission,
       metrics: new TrafficMetrics(),
@@ -110,6 +116,10 @@ export class DataPlane {
       }
       case 'identity':
         this.#takeIdentity(notice);
+        return;
+      case 'demands':
+        this.#demands?.forget(notice.forgotten);
+        this.#demands?.answer(notice.answered);
         return;
       case 'log-filter':
         this.#log.levels.set(notice.filter);

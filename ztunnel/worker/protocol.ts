@@ -17,6 +17,8 @@ export interface WorkerSettings {
   readonly proxy: ProxySettings;
   readonly listen: ListenSettings;
   readonly tunnels: TunnelOptions;
+  /** The mesh is not known as a whole: what is missing is asked for by name. */
+  readonly onDemand: boolean;
   /** Of each worker. */
   readonly admission: AdmissionLimits;
   readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
@@ -35,6 +37,12 @@ export interface WorkerData {
 export type Notice =
   | { readonly kind: 'mesh'; readonly delta: MeshDelta }
   | { readonly kind: 'identity'; readonly identity: string; readonly update: IdentityUpdate }
+  /** Names that are known now or known not to exist, and such of which nothing is known any more. */
+  | {
+      readonly kind: 'demands';
+      readonly answered: readonly string[];
+      readonly forgotten: readonly string[];
+    }
   | { readonly kind: 'log-filter'; readonly filter: string }
   /** `lines` of the log have been taken. */
   | { readonly kind: 'log-taken'; readonly lines: number }
@@ -116,5 +124,7 @@ export type FromWorker =
   | { readonly type: 'log'; readonly batch: LineBatch }
   /** A connection needs a certificate that is not there. */
   | { readonly type: 'identity-wanted'; readonly identity: string }
+  /** Connections wait to hear who has these names. */
+  | { readonly type: 'names-wanted'; readonly names: readonly string[] }
   /** Something that the operator should know, for the control thread's log. */
   | { readonly type: 'report'; readonly problem: string };

@@ -28,6 +28,8 @@ export interface WorkersEvents {
   onLog(batch: LineBatch): void;
   onReport(problem: string): void;
   onIdentityWanted(identity: string): void;
+  /** Connections of a worker wait to hear who has these names. */
+  onNamesWanted(index: number, names: readonly string[]): void;
   /** What a worker has counted, told when nobody waited for it any more. It is told once. */
   onLateCounts(index: number, collected: Collected): void;
   /** A worker does not answer, for seconds, or does again. */
@@ -316,6 +318,9 @@ export class Workers {
         return;
       case 'identity-wanted':
         this.#events.onIdentityWanted(message.identity);
+        return;
+      case 'names-wanted':
+        this.#events.onNamesWanted(index, message.names);
         return;
       case 'report':
         this.#events.onReport(message.problem);

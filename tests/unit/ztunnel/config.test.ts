@@ -187,13 +187,11 @@ describe('readConfig()', () => {
   it('warns about settings of parts that are missing, unless they are switched off', () => {
     const result = readConfig({
       ...minimal,
-      XDS_ON_DEMAND: 'true',
       ISTIO_META_DNS_CAPTURE: 'false',
       PROXY_CONFIG: '{}',
     });
     expect(result).to.have.property('kind', 'ok');
     expect(result).to.have.deep.property('warnings', [
-      'XDS_ON_DEMAND has no effect: the whole mesh is read',
       'PROXY_CONFIG has no effect: settings are read from single variables',
     ]);
   });

@@ -29,6 +29,7 @@ describe('readXds()', () => {
       alternativeHostname: undefined,
       token: { kind: 'file', path: './var/run/secrets/tokens/istio-token' },
       headers: new Map([['clusterid', 'Kubernetes']]),
+      onDemand: false,
       node: {
         id: 'ztunnel~1.1.1.1~ztunnel-x.istio-system~istio-system.svc.cluster.local',
         metadata: {
@@ -49,6 +50,7 @@ describe('readXds()', () => {
       XDS_ROOT_CA: 'SYSTEM',
       ALT_XDS_HOSTNAME: 'istiod.mesh.svc',
       XDS_HEADER_X_Team: 'a',
+      XDS_ON_DEMAND: 'true',
       INSTANCE_IP: '10.0.0.9',
       NETWORK: 'one',
       ISTIO_META_CLUSTER_ID: 'c2',
@@ -59,6 +61,7 @@ describe('readXds()', () => {
       address: 'https://istiod.mesh:15012',
       root: { kind: 'system' },
       alternativeHostname: 'istiod.mesh.svc',
+      onDemand: true,
       headers: new Map([
         ['x_team', 'a'],
         ['clusterid', 'c2'],

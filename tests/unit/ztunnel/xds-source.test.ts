@@ -82,6 +82,7 @@ describe('XdsSource', () => {
         alternativeHostname: 'istiod.example',
         token: { kind: 'inline', text: 'token' },
         headers: new Map(),
+        onDemand: false,
         node: { id: 'ztunnel~1.1.1.1~z.ns~ns', metadata: {} },
       },
       {
@@ -89,6 +90,7 @@ describe('XdsSource', () => {
           mesh.apply(delta);
           watcher.look();
         },
+        onAnswered: () => undefined,
         log: logged.log,
       },
     );

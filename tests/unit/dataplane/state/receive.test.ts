@@ -11,7 +11,7 @@ const UID = 'Kubernetes//Pod/shop/till';
 const SHELF = 'shop/shelf.shop.svc.cluster.local';
 
 function resource(name: string, bytes: Uint8Array) {
-  return { name, version: '1', bytes };
+  return { name, version: '1', aliases: [], bytes };
 }
 const till = resource(
   UID,
