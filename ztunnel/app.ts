@@ -399,7 +399,8 @@ export class App implements Process {
       } catch (error) {
         const { refusedBecause, hasSucceeded } = this.#succession;
         if (refusedBecause !== undefined) throw beside(refusedBecause, error);
-        if (performance.now() > untilMs || !hasSucceeded) throw error;
+        if (!hasSucceeded) throw inUse(error);
+        if (performance.now() > untilMs) throw error;
         await sleep(20);
       }
     }
@@ -440,6 +441,16 @@ function beside(refused: string, error: unknown): Error {
   const why = error instanceof Error ? error.message : String(error);
   return new Error(
     `the process that serves this node does not hand over to this one (${refused}), and both need the same ports: end it first, or let this one have others. ${why}`,
+  );
+}
+
+/** Whoever stops what listens there, as advised, may cut all of a node's connections. */
+function inUse(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const { code } = (error.cause ?? {}) as NodeJS.ErrnoException;
+  if (code !== 'EADDRINUSE') return error;
+  return new Error(
+    `${error.message}. If a node tunnel that serves listens there, ending it cuts its connections: first see in its log, and in HANDOVER_UDS of both, why it does not hand over to this one`,
   );
 }
 

@@ -1,3 +1,5 @@
+import { rmSync, statSync } from 'node:fs';
+
 import { EAGAIN, errnoName } from '#linux/libc.ts';
 import {
   acceptSeqpacket,
@@ -54,6 +56,11 @@ const TRANSFER_DEADLINE_MS = 3_000;
 /** The old process has stopped its handshakes and collects its state before it sends the first packet. */
 const STATE_DEADLINE_MS = 10_000;
 
+interface Listening {
+  readonly fd: number;
+  readonly path: string;
+}
+
 /**
  * The old process's side: listens on a socket that only its own user can connect to, and gives everything to
  * whoever asks for it and speaks our version.
@@ -82,12 +89,16 @@ export class HandOverServer implements EventHandler, Timer {
   readonly fd: number;
   readonly #loop: Loop;
   readonly #giver: Giver;
+  readonly #path: string;
+  readonly #place: string | undefined;
   #busy = false;
   #closed = false;
 
-  private constructor(loop: Loop, fd: number, giver: Giver) {
+  private constructor(loop: Loop, { fd, path }: Listening, giver: Giver) {
     this.#loop = loop;
     this.fd = fd;
+    this.#path = path;
+    this.#place = placeOf(path);
     this.#giver = giver;
     loop.add(this, READABLE);
   }
@@ -98,7 +109,7 @@ export class HandOverServer implements EventHandler, Timer {
     if (!('fd' in opened)) {
       return `cannot listen for a successor at "${path}": ${opened.call}: ${errnoName(opened.errno)}`;
     }
-    return new HandOverServer(loop, opened.fd, giver);
+    return new HandOverServer(loop, { fd: opened.fd, path }, giver);
   }
 
   onEvents(): void {
@@ -138,6 +149,13 @@ export class HandOverServer implements EventHandler, Timer {
     this.#loop.timers.cancel(this);
     this.#loop.remove(this);
     closeSocket(this.fd);
+    // Left behind, it would look like somebody who serves. Another process may have the path by now.
+    if (this.#place === undefined || placeOf(this.#path) !== this.#place) return;
+    try {
+      rmSync(this.#path);
+    } catch {
+      // Then the next process finds that nobody listens.
+    }
   }
 
   async #serve(channel: PacketChannel, pid: number): Promise<void> {
@@ -169,6 +187,16 @@ export class HandOverServer implements EventHandler, Timer {
       return;
     }
     await this.#giver.released(pid);
+  }
+}
+
+/** Which file stands at a path; undefined: none that can be seen. */
+function placeOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined;
   }
 }
 

@@ -65,6 +65,8 @@ const STARTING_NICE = 10;
 /** ... and while connections stand still, until both ends have caught up with what arrived meanwhile. */
 const MOVING_NICE = -15;
 const CATCH_UP_MS = 250;
+/** The directory may come only with the agent, or whoever has the path may go. */
+const LISTEN_AGAIN_MS = 1_000;
 
 /** A process between its predecessor, from which it takes everything over, and its successor, to which it gives it. */
 export class Succession implements Giver {
@@ -86,6 +88,7 @@ export class Succession implements Giver {
   /** Why this process should end when that is over. */
   #endAfterMove: string | undefined;
   #server: HandOverServer | undefined;
+  #listening: NodeJS.Timeout | undefined;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -174,22 +177,31 @@ export class Succession implements Giver {
 
   // --- Handing over
 
-  /** Waits for a successor. */
+  /** Waits for a successor: as soon as that is possible, and until it is closed. */
   listen(loop: Loop): void {
+    const problem = this.#tryToListen(loop);
+    if (problem === undefined) return;
+    const line = 'connections will not survive an upgrade of this process until it can listen';
+    this.#log.warn(line, { reason: problem });
+    this.#listening = setInterval(() => {
+      if (this.#tryToListen(loop) !== undefined) return;
+      clearInterval(this.#listening);
+      this.#log.info('connections will survive an upgrade of this process');
+    }, LISTEN_AGAIN_MS);
+  }
+
+  #tryToListen(loop: Loop): string | undefined {
     const { path } = this.#parts;
-    if (path === undefined) return;
+    if (path === undefined) return undefined;
     const listening = HandOverServer.listen(loop, path, this);
-    if (typeof listening === 'string') {
-      this.#log.warn('connections will not survive an upgrade of this process', {
-        reason: listening,
-      });
-    } else {
-      this.#server = listening;
-    }
+    if (typeof listening === 'string') return listening;
+    this.#server = listening;
+    return undefined;
   }
 
   /** No successor any more. */
   close(): void {
+    clearInterval(this.#listening);
     this.#server?.close();
   }
 

@@ -1,11 +1,11 @@
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
 
-import { program } from '#tests/bed/process.ts';
+import { program, type Running } from '#tests/bed/process.ts';
 import type { DialRequest } from '#tests/bed/sockets.ts';
 import type { Pod } from '#tests/bed/world.ts';
 
@@ -189,6 +189,33 @@ describe('on a bad day, a node tunnel', function () {
     });
   });
 
+  describe('that is there before its agent', () => {
+    it('hands over to its successor all the same', async () => {
+      const { world } = mesh;
+      const directory = join(world.directory, 'late');
+      const env = {
+        LOCAL_XDS_PATH: mesh.configuration,
+        INPOD_UDS: join(directory, 'agent.sock'),
+        ADMIN_PORT: '16000',
+        STATS_PORT: '16020',
+        READINESS_PORT: '16021',
+      };
+      const start = (): Running =>
+        world.start(world.node('near'), program('ztunnel/main.ts'), { env });
+      const predecessor = start();
+      await predecessor.waitFor(/cannot listen for a successor at .*ENOENT/, 60_000);
+      mkdirSync(directory);
+      await predecessor.waitFor(/connections will survive an upgrade/, 60_000);
+      const successor = start();
+      await predecessor.waitFor(/everything was handed over/, 60_000);
+      expect(await predecessor.exited).to.deep.equal({ code: 0, signal: null });
+      await successor.waitFor(/serving/, 60_000);
+      successor.signal('SIGTERM');
+      expect(await successor.exited).to.deep.equal({ code: 0, signal: null });
+      expect(readdirSync(directory)).to.deep.equal([]);
+    });
+  });
+
   describe('beside which another is started', () => {
     it('without a hand-over shares the ports with it, until it ends', async () => {
       const near = mesh.tunnel('near');
@@ -210,7 +237,7 @@ describe('on a bad day, a node tunnel', function () {
   describe('that cannot start', () => {
     it('because a port is in use names the address and the setting', async () => {
       expect(await startIn([])).to.match(
-        /Cannot listen on \[::\]:15021 for readiness: the port is in use\. .*READINESS_PORT/,
+        /Cannot listen on \[::\]:15021 for readiness: the port is in use\. .*READINESS_PORT.*cuts its connections.*HANDOVER_UDS/,
       );
     });
 
