@@ -9,6 +9,7 @@ import { EndpointSliceController } from './endpoint-slice.ts';
 import { EventRecorder } from './events.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespace.ts';
+import { NodeLifecycleController } from './node-lifecycle.ts';
 import { ReplicaSetController } from './replica-set.ts';
 import { RootCaController } from './root-ca.ts';
 import { Scheduler } from './scheduler.ts';
@@ -47,6 +48,7 @@ export function startControllers(options: ControllersOptions): Controllers {
       new ServiceAccountController(context),
       new RootCaController(context, options.caPem),
       new Scheduler(context),
+      new NodeLifecycleController(context),
       new DaemonSetController(context),
       new ReplicaSetController(context),
       new DeploymentController(context),

@@ -16,6 +16,8 @@ import {
   type EndpointSlice,
   type Endpoints,
   type KubeObject,
+  LEASES,
+  type Lease,
   NAMESPACES,
   type Namespace,
   NODES,
@@ -44,6 +46,7 @@ export interface Watched {
   readonly deployments: Informer<Deployment>;
   readonly replicaSets: Informer<ReplicaSet>;
   readonly daemonSets: Informer<DaemonSet>;
+  readonly leases: Informer<Lease>;
   readonly definitions: Informer<CustomResourceDefinition>;
 }
 
@@ -65,6 +68,7 @@ export function watchAll(client: KubeClient, clock: Clock, log: Logger): Watched
     deployments: watch(DEPLOYMENTS),
     replicaSets: watch(REPLICA_SETS),
     daemonSets: watch(DAEMON_SETS),
+    leases: watch(LEASES),
     definitions: watch(CRDS),
   };
 }
