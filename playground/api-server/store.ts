@@ -108,6 +108,9 @@ interface InnerOptions extends WriteOptions, SubresourceOption {
 // As often as the real server does. It keeps idle watchers resumable, and costs one small event each.
 const BOOKMARK_INTERVAL_MS = 60_000;
 
+// Without these a cluster is none: the reference's admission keeps them, too.
+const LASTING_NAMESPACES = new Set(['default', 'kube-system', 'kube-public']);
+
 // A patch is tried again when its object changed under it; nothing changes under a synchronous one,
 // so this only bounds what cannot happen.
 const GENERATED_NAME_TRIES_MAX = 8;
@@ -207,6 +210,9 @@ export class Store {
   delete(kind: ServedKind, place: Place, options: DeleteOptions = {}): DeleteResult {
     const current = this.#existing(kind, place);
     const { name } = place;
+    if (kind.storageKey === 'namespaces' && LASTING_NAMESPACES.has(name)) {
+      throw forbidden(kind, name, 'this namespace may not be deleted');
+    }
     const { uid, resourceVersion } = options.preconditions ?? {};
     if (uid !== undefined && uid !== current.metadata.uid) {
       throw conflict(kind, name, uidMismatch(uid, current.metadata.uid));

@@ -77,6 +77,20 @@ describe('server-side apply', () => {
     });
   });
 
+  it('leaves no trace of what a status does not say', () => {
+    const store = shopStore();
+    const kind = builtin(store, 'pods');
+    const spec = { containers: [{ name: 'web', image: 'ambit/echo' }] };
+    store.create(kind, 'shop', { metadata: { name: 'web' }, spec }, asTester);
+    const options = { ...asTester, subresource: 'status' };
+    for (const phase of ['Running', 'Succeeded']) {
+      const body = { status: { phase } };
+      store.patch(kind, place, { type: 'merge', body }, options);
+    }
+    const { metadata } = store.get(kind, place);
+    expect(metadata).to.not.have.any.keys('labels', 'annotations');
+  });
+
   it('refuses a body that says who manages what, or another name', () => {
     const store = shopStore();
     const managed = { ...deployment, metadata: { name: 'web', managedFields: [{ manager: 'a' }] } };

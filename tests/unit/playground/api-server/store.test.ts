@@ -249,4 +249,14 @@ describe('Store', () => {
     });
     expect(write('services', { ports: [{ port: 80 }] })).to.deep.equal({});
   });
+
+  it('delete() keeps the namespaces that every cluster has', () => {
+    const store = shopStore();
+    const kind = builtin(store, 'namespaces');
+    store.create(kind, undefined, { metadata: { name: 'default' } }, asTester);
+    expect(refusal(() => store.delete(kind, { name: 'default' }))).to.include({
+      code: 403,
+      message: 'namespaces "default" is forbidden: this namespace may not be deleted',
+    });
+  });
 });
