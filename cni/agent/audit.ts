@@ -5,8 +5,8 @@ import type { Enrolment } from './enrolment.ts';
 import type { ProbeRules } from './probe-rules.ts';
 
 export interface AuditOptions {
-  readonly enrolment: Enrolment;
-  readonly probes: ProbeRules;
+  readonly enrolment: Pick<Enrolment, 'uids' | 'audit'>;
+  readonly probes: Pick<ProbeRules, 'isIntact' | 'load'>;
   readonly clock: Clock;
   readonly intervalMs: number;
   readonly log: Logger;

@@ -36,6 +36,12 @@ describe('addEvent()', () => {
     });
   });
 
+  it('has the uid when the runtime says it', () => {
+    const event = addEvent({ ...pod, uid: 'u1' }, '/x', undefined);
+    expect(event.PodUID).to.equal('u1');
+    expect(addEvent(pod, '/x', undefined)).to.not.have.property('PodUID');
+  });
+
   it('has null for no earlier result', () => {
     expect(addEvent(pod, '/x', undefined).IPs).to.equal(null);
   });

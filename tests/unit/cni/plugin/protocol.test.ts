@@ -38,7 +38,7 @@ describe('readRequest()', () => {
   it('reads an ADD: the pod, its namespace and the addresses of the plugins before', () => {
     const request = read({ prevResult, cni_agent_run_dir: '/run/x', exclude_namespaces: ['a'] });
     if (request.kind !== 'add') throw new Error(request.kind);
-    expect(request.pod).to.deep.equal({ namespace: 'shop', name: 'till-0' });
+    expect(request.pod).to.deep.equal({ namespace: 'shop', name: 'till-0', uid: 'u1' });
     expect(request.netns).to.equal('/var/run/netns/cni-1');
     expect(request.ips).to.deep.equal([
       { address: '10.2.3.4/24', gateway: '10.2.3.1', interface: 0 },
