@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -230,6 +230,16 @@ describe('a hand-over', () => {
     await sendState(channel, { some: 'state' }, pair, soon());
     await channel.receive(soon());
   };
+
+  it('leaves no socket behind that looks like a predecessor, and leaves that of another process', () => {
+    serve().close();
+    expect(existsSync(path)).to.equal(false);
+    const first = serve();
+    rmSync(path);
+    serve();
+    first.close();
+    expect(existsSync(path)).to.equal(true);
+  });
 
   describe('that succeeds', () => {
     it('gives the state and working descriptors, and releases once', async () => {
