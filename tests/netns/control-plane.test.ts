@@ -48,7 +48,7 @@ describe('node tunnels of a cluster', function () {
       const labels = { app: name };
       await cluster.addPod(name, { namespace, serviceAccount, node: node.name, ip: ipv4, labels });
     }
-    istiod = await TestIstiod.start(cluster, { LISTEN_HOST: '0.0.0.0' });
+    istiod = await startIstiod(0);
     const rootPath = join(world.directory, 'mesh-root.pem');
     writeFileSync(rootPath, await cluster.rootPem());
     const shop = world.pod('shop');
@@ -96,6 +96,9 @@ describe('node tunnels of a cluster', function () {
     await cluster?.[Symbol.asyncDispose]();
   });
 
+  function startIstiod(port: number): Promise<TestIstiod> {
+    return TestIstiod.start(cluster, { LISTEN_HOST: '0.0.0.0', DISCOVERY_PORT: String(port) });
+  }
   function tunnelOf(node: string): NodeTunnel {
     const tunnel = tunnels.get(node);
     if (tunnel === undefined) throw new Error(`No tunnel on ${node}`);
@@ -176,6 +179,23 @@ describe('node tunnels of a cluster', function () {
     expect(await ask()).to.equal('knock');
   });
 
+  it('hand over to a successor, which reads the mesh itself, and waits for istiod with that', async () => {
+    const { discovery } = istiod.ports;
+    const held = await open(world.pod('alice'));
+    await istiod.stop();
+    const tunnel = tunnelOf('far');
+    const successor = tunnel.startSuccessor();
+    expect(await sockets.carry(held.client, held.server, 'waiting')).to.equal('waiting');
+    expect(await ask()).to.equal('knock');
+    istiod = await startIstiod(discovery);
+    await successor;
+    expect(await sockets.carry(held.client, held.server, 'moved')).to.equal('moved');
+    expect(await ask()).to.equal('knock');
+    await cluster.client.create(AUTHORIZATION_POLICIES, noAlice);
+    expect(await sockets.receive(held.client)).to.equal('ECONNRESET');
+    await policyGone();
+  });
+
   it('go on while istiod is away, and catch up when it is back', async () => {
     const { discovery } = istiod.ports;
     const held = await open(world.pod('alice'));
@@ -185,10 +205,7 @@ describe('node tunnels of a cluster', function () {
     expect(await sockets.carry(held.client, held.server, 'still')).to.equal('still');
     expect(await ask()).to.equal('knock');
     await cluster.client.create(AUTHORIZATION_POLICIES, noAlice);
-    istiod = await TestIstiod.start(cluster, {
-      LISTEN_HOST: '0.0.0.0',
-      DISCOVERY_PORT: String(discovery),
-    });
+    istiod = await startIstiod(discovery);
     expect(await sockets.receive(held.client)).to.equal('ECONNRESET');
     await policyGone();
   });
