@@ -29,8 +29,3 @@ export const TUNNEL_OPEN_DEADLINE_MS = 10_000;
 export const PING_AFTER_MS = 10_000;
 /** … and given up when none comes for this long. */
 export const PONG_DEADLINE_MS = 20_000;
-/**
- * How long a peer may take nothing of what waits for it. It may send all the while: what it doesn't read is
- * memory of ours. Any byte that its kernel acknowledges counts, so that a slow reader is none.
- */
-export const WRITE_STALL_MS = 60_000;

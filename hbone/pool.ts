@@ -162,6 +162,10 @@ export class TunnelPool implements TunnelOwner {
     this.#dropIfUnused(entry);
   }
 
+  onTunnelClosed(): void {
+    // What has ended was forgotten then.
+  }
+
   // ---
 
   #entry(target: TunnelTarget): Entry {

@@ -8,7 +8,7 @@ import { invariant } from '#common/assert.ts';
 import type { SocketAddress } from '#common/net/address.ts';
 import type { Loop, TurnEnd } from '#reactor/loop.ts';
 import type { Slab, SlabPool } from '#reactor/memory.ts';
-import { sendProgress } from '#reactor/socket.ts';
+import { WRITE_STALL_MS } from '#reactor/send-watch.ts';
 import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
@@ -25,7 +25,6 @@ import {
   PONG_DEADLINE_MS,
   TUNNEL_OPEN_DEADLINE_MS,
   type TunnelOptions,
-  WRITE_STALL_MS,
 } from './options.ts';
 
 /** What a thread's tunnels share. */
@@ -35,6 +34,8 @@ export interface TunnelHost {
   /** Where frames are put together before they are sealed; one per tunnel and only while it is busy. */
   readonly staging: SlabPool;
   readonly options: TunnelOptions;
+  /** Tunnels that have ended, and whose peer has not taken everything. */
+  readonly ending: Set<Tunnel>;
 }
 
 /** Room for the largest batch of DATA, its frame header, and the control frames of a turn. */
@@ -59,8 +60,10 @@ export interface TunnelOwner {
   onTunnelRequest(tunnel: Tunnel, stream: Http2Stream, headers: readonly Header[]): void;
   /** A stream has ended, or the peer's settings have come: a client's tunnel may have room again. */
   onTunnelRoom(tunnel: Tunnel): void;
-  /** Exactly once. Every stream's user has been told before. */
+  /** Exactly once: it carries no streams any more. Every stream's user has been told before. */
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void;
+  /** Exactly once, after {@link onTunnelEnd}: its descriptor is closed. The peer has taken everything first. */
+  onTunnelClosed(tunnel: Tunnel): void;
 }
 
 /** The user of one stream: `Http2Stream.owner`. Called synchronously. */
@@ -142,9 +145,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   #heardMs: number;
   #pingedMs = 0;
   #idleSinceMs: number;
-  /** The last time that the peer took something, while anything waits for it. */
-  #takenMs: number | undefined;
-  #takenBytes = 0n;
+  /** The descriptor is closed, and the owner told. */
+  #closed = false;
 
   private constructor(
     host: TunnelHost,
@@ -229,6 +231,11 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   get fd(): number {
     return this.#tls.fd;
+  }
+
+  /** Before the end of the handshake. */
+  get isOpening(): boolean {
+    return !this.#open && !this.#ended;
   }
 
   /** Past the handshake, and not ended. */
@@ -338,11 +345,17 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     this.#finishIfDrained();
   }
 
-  /** Closes at once, whatever is open. */
+  /** Closes at once, whatever is open. What has ended goes on until its peer has everything. */
   close(end: TunnelEnd): void {
     if (this.#ended) return;
     this.#tls.destroy();
     this.#gone(end);
+  }
+
+  /** Is it open, and waits something for its peer? */
+  get isSending(): boolean {
+    if (!this.isOpen) return false;
+    return this.end > 0 || this.#tls.waitedMs(this.#host.loop.nowMs) !== undefined;
   }
 
   // --- Http2Output
@@ -382,6 +395,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   }
 
   onPlaintext(slab: Slab, start: number, end: number): void {
+    // It still says what it has taken; nobody needs it any more.
+    if (this.#ended) return;
     this.#heardMs = this.#host.loop.nowMs;
     this.#pingedMs = 0;
     this.#input = slab;
@@ -485,7 +500,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   onTimer(nowMs: number): void {
     if (this.#ended) return;
     const { options } = this.#host;
-    if (this.#writeStalled(nowMs)) {
+    if ((this.#tls.waitedMs(nowMs) ?? 0) >= WRITE_STALL_MS) {
       const reason = `${this.remote.ip} has taken nothing of what waits for it for ${WRITE_STALL_MS / 1_000} s`;
       this.close({ failed: true, reason, stage: 'open' });
       return;
@@ -552,6 +567,7 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   /** Another process has it: forgets everything, says nothing to the peer. */
   release(): void {
     this.#ended = true;
+    this.#closed = true;
     this.#releaseStaging();
     this.#host.loop.timers.cancel(this);
     this.#tls.release();
@@ -566,20 +582,6 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   }
 
   // ---
-
-  /** Looks at the socket itself: what it has room for again comes in large steps only. */
-  #writeStalled(nowMs: number): boolean {
-    const progress = sendProgress(this.fd);
-    if (progress === undefined || !(progress.waits || this.#tls.blocked)) {
-      this.#takenMs = undefined;
-      return false;
-    }
-    if (this.#takenMs === undefined || progress.acknowledgedBytes !== this.#takenBytes) {
-      this.#takenMs = nowMs;
-      this.#takenBytes = progress.acknowledgedBytes;
-    }
-    return nowMs - this.#takenMs >= WRITE_STALL_MS;
-  }
 
   #schedulePing(): void {
     const { loop } = this.#host;
@@ -645,7 +647,18 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   }
 
   #gone(end: TunnelEnd): void {
-    if (this.#ended) return;
+    if (!this.#ended) this.#leave(end);
+    if (this.#tls.state !== 'closed') {
+      this.#host.ending.add(this);
+      return;
+    }
+    this.#host.ending.delete(this);
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#owner.onTunnelClosed(this);
+  }
+
+  #leave(end: TunnelEnd): void {
     this.#ended = true;
     this.#host.loop.timers.cancel(this);
     this.#releaseStaging();

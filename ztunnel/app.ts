@@ -384,6 +384,8 @@ export class App implements Process {
   }
 
   async end(later: boolean): Promise<void> {
+    // Tunnels that have ended can't move; what their peers have not taken yet goes out from here.
+    await this.#untilIdle(performance.now() + this.#config.drainDeadlineMs);
     if (later) await this.#writer.flush();
     else this.#ended.resolve(undefined);
   }
@@ -413,14 +415,14 @@ export class App implements Process {
     this.#source.close();
     this.#workers.broadcast({ kind: 'drain' });
     const untilMs = performance.now() + this.#config.drainDeadlineMs;
-    await this.#totals.refresh();
-    while (this.#totals.connections > 0 && performance.now() < untilMs) {
-      await sleep(DRAIN_POLL_MS);
-      await this.#totals.refresh();
-    }
-    const cut = this.#totals.connections;
+    await this.#untilIdle(untilMs);
+    const { connections: cut, tunnelsSending } = this.#totals;
     if (cut > 0)
       this.#log.warn('connections did not end in time and are cut', { connections: cut });
+    if (tunnelsSending > 0) {
+      const line = 'tunnels could not send everything in time and are cut';
+      this.#log.warn(line, { tunnels: tunnelsSending });
+    }
     const reason = 'connection failed to drain within the timeout';
     this.#workers.broadcast({ kind: 'cut', reason });
     // An answer comes after all log lines before it.
@@ -428,6 +430,18 @@ export class App implements Process {
     await this.#admin.close();
     await this.#workers.stop();
     this.#log.info('drained', { cut });
+  }
+
+  /** Waits for connections, and for tunnels whose peers still take what the last ones have sent. */
+  async #untilIdle(untilMs: number): Promise<void> {
+    await this.#totals.refresh();
+    while (
+      this.#totals.connections + this.#totals.tunnelsSending > 0 &&
+      performance.now() < untilMs
+    ) {
+      await sleep(DRAIN_POLL_MS);
+      await this.#totals.refresh();
+    }
   }
 }
 

@@ -12,6 +12,7 @@ export class TrafficTotals {
   readonly #workers: Pick<Workers, 'count' | 'ask'>;
   readonly #sockets = new Map<number, Collected['socketsOpen']>();
   readonly #connections = new Map<number, number>();
+  readonly #tunnelsSending = new Map<number, number>();
   readonly #faults = new Map<number, number>();
 
   constructor(workers: Pick<Workers, 'count' | 'ask'>) {
@@ -32,6 +33,11 @@ export class TrafficTotals {
   /** Live connections, as of the last {@link refresh}. */
   get connections(): number {
     return sum(this.#connections.values());
+  }
+
+  /** Tunnels that have ended or drain, and whose peers have not taken everything. */
+  get tunnelsSending(): number {
+    return sum(this.#tunnelsSending.values());
   }
 
   /** Connections that were closed by a fault of ours. */
@@ -60,6 +66,7 @@ export class TrafficTotals {
     this.metrics.absorb(collected.counts);
     this.#sockets.set(worker, collected.socketsOpen);
     this.#connections.set(worker, collected.connections);
+    this.#tunnelsSending.set(worker, collected.tunnelsSending);
     this.#faults.set(worker, collected.faults);
   }
 
@@ -67,6 +74,7 @@ export class TrafficTotals {
   forgetOpen(worker: number): void {
     this.#sockets.delete(worker);
     this.#connections.delete(worker);
+    this.#tunnelsSending.delete(worker);
   }
 
   /** Goes on where a predecessor stopped. */

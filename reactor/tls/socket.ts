@@ -11,10 +11,12 @@ import {
   WRITABLE,
 } from '../loop.ts';
 import type { Slab } from '../memory.ts';
+import { SendWatch } from '../send-watch.ts';
 import { closeSocket, receiveInto, shutdownWrite, socketError } from '../socket.ts';
 import type { Timer } from '../timers.ts';
 import { Alert, alertName } from './alert.ts';
 import type { TlsBuffers } from './buffers.ts';
+import { CLOSE_TIMEOUT_MS, CloseWait } from './close-wait.ts';
 import type { TlsContext } from './context.ts';
 import type { TlsEnd, TlsEvents } from './events.ts';
 import { Handshake, type HandshakeDone, type TlsRole } from './handshake.ts';
@@ -55,8 +57,6 @@ type State = 'connecting' | 'handshaking' | 'open' | 'closing' | 'closed';
 const HANDSHAKE_BYTES_MAX = 131_072;
 /** Bytes of one read in a handshake. What comes behind the last flight is at most this much. */
 const HANDSHAKE_READ_MAX = 32_768;
-/** How long we wait for the peer's end after ours, and for the last bytes to leave. */
-const CLOSE_TIMEOUT_MS = 1_000;
 /** Reads that are thrown away before a refused connection is closed, so that the alert is not lost. */
 const DISCARD_READS_MAX = 4;
 
@@ -83,6 +83,8 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
   /** The peer has sent close_notify; nothing of it is read any more. */
   #peerClosed = false;
   #finSent = false;
+  readonly #sending = new SendWatch();
+  #closeWait: CloseWait | undefined;
   #handshakeBytes = 0;
   /** Until the handshake begins, so that a silent peer costs no TLS state. */
   #context: TlsContext | undefined;
@@ -187,7 +189,19 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     this.#readKept();
   }
 
-  /** Says that we are done: close_notify and FIN. Reads on until the peer's end, 1 s at most. */
+  /**
+   * Milliseconds since the peer took something of what waits for it, as far as the calls have seen it; undefined
+   * when it has everything.
+   */
+  waitedMs(nowMs: number): number | undefined {
+    if (this.#isClosed()) return undefined;
+    return this.#sending.waitedMs(this.fd, this.#outbox.waitingBytes, nowMs);
+  }
+
+  /**
+   * Says that we are done: close_notify and FIN behind what waits. Reads on until the peer's end: as long as it
+   * takes something at least every minute, and for 1 s when it has everything and says nothing.
+   */
   end(): void {
     if (this.#state === 'connecting' || this.#state === 'handshaking') {
       this.#finish({ kind: 'closed' });
@@ -268,10 +282,8 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     if (this.#broken()) this.#tellBroken();
   }
 
-  onTimer(): void {
-    if (this.#peerClosed) this.#finish({ kind: 'closed' });
-    else if (this.#state === 'closing')
-      this.#fail('TLS_TIMEOUT', 'The peer has not closed in time');
+  onTimer(nowMs: number): void {
+    if (this.#state === 'closing') this.#awaitClose(nowMs);
     else if (this.#state === 'connecting') this.#failErrno(ETIMEDOUT);
     else this.#fail('TLS_TIMEOUT', 'The handshake has not ended in time');
   }
@@ -441,6 +453,7 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     const { ciphertextIn } = this.#buffers;
     const kept = incoming.lay();
     const received = receiveInto(this.fd, ciphertextIn, kept, ciphertextIn.size - kept);
+    if (this.#closeWait !== undefined && received > 0) this.#closeWait.heard = true;
     if (received > 0) this.#open(kept + received);
     else if (received === 0) this.#streamEnded();
     else if (received !== -EAGAIN) this.#failErrno(received);
@@ -493,8 +506,15 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
   }
 
   #streamEnded(): void {
-    if (this.#broken()) this.#tellBroken();
-    else this.#finish({ kind: 'truncated' });
+    if (this.#broken()) {
+      this.#tellBroken();
+    } else if (this.#state === 'closing' && this.#outbox.waitingBytes > 0) {
+      // It sends no more, and may still read.
+      this.#peerClosed = true;
+      this.#updateInterest();
+    } else {
+      this.#finish({ kind: 'truncated' });
+    }
   }
 
   #readKept(): void {
@@ -504,9 +524,22 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
   /** Sends close_notify, and FIN behind what waits. */
   #close(): void {
     this.#state = 'closing';
+    this.#closeWait = new CloseWait(this.#sending);
     this.#outgoing?.alert(Alert.closeNotify);
     this.#loop.timers.schedule(this, performance.now() + CLOSE_TIMEOUT_MS);
     this.#sendFin();
+  }
+
+  #awaitClose(nowMs: number): void {
+    const queuedBytes = this.#outbox.waitingBytes;
+    const socket = { fd: this.fd, queuedBytes, peerEnded: this.#peerClosed };
+    if (this.#closeWait?.goesOn(socket, nowMs) === true) {
+      this.#loop.timers.schedule(this, nowMs + CLOSE_TIMEOUT_MS);
+    } else if (this.#peerClosed) {
+      this.#finish({ kind: 'closed' });
+    } else {
+      this.#fail('TLS_TIMEOUT', 'The peer has not closed in time');
+    }
   }
 
   #sendFin(): void {
@@ -544,18 +577,20 @@ export class TlsSocket implements EventHandler, Timer, TurnEnd {
     return (this.#outbox.failure !== 0 || this.#outbox.overflown) && !this.#isClosed();
   }
 
-  /** A send has failed. The peer's reason, an alert, may have arrived before its reset. */
+  /** A send has failed. The peer's last bytes, and its reason, an alert, may have arrived before its reset. */
   #tellBroken(): void {
     if (this.#outbox.overflown) {
       this.#fail('TLS_WRITE_OVERFLOW', 'More was written than a blocked connection may keep');
       return;
     }
-    const incoming = this.#incoming;
-    if (incoming !== undefined && !this.#paused && !this.#peerClosed) {
-      const { ciphertextIn } = this.#buffers;
+    const { ciphertextIn } = this.#buffers;
+    for (;;) {
+      const incoming = this.#incoming;
+      if (incoming === undefined || this.#paused || this.#peerClosed) break;
       const kept = incoming.lay();
       const received = receiveInto(this.fd, ciphertextIn, kept, ciphertextIn.size - kept);
-      if (received > 0) this.#open(kept + received);
+      if (received <= 0) break;
+      this.#open(kept + received);
     }
     if (this.#peerClosed) this.#finish({ kind: 'closed' });
     else if (!this.#isClosed()) this.#failErrno(this.#outbox.failure);

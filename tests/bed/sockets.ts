@@ -117,6 +117,16 @@ export class BedSockets implements Disposable {
     sendFrom(fd, this.#slab, 0, length);
   }
 
+  /** Sends `count` bytes, as the socket takes them. */
+  async sendBytes(fd: number, count: number): Promise<void> {
+    for (let left = count; left > 0; ) {
+      await this.#until(fd, WRITABLE, 'room');
+      const sent = sendFrom(fd, this.#slab, 0, Math.min(left, this.#slab.size));
+      if (sent < 0) throw new Error(`Instead of sending: ${errnoName(sent)}`);
+      left -= sent;
+    }
+  }
+
   /** What comes next: a text, empty at the end of the stream, or the name of an error. */
   async receive(fd: number, what = 'anything'): Promise<string> {
     await this.#until(fd, READABLE, what);

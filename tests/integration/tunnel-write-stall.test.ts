@@ -6,8 +6,8 @@ import { parseIp } from '#common/net/address.ts';
 import { defaultTunnelOptions } from '#hbone/options.ts';
 import { STAGING_BYTES, Tunnel, type TunnelEnd } from '#hbone/tunnel.ts';
 import { SlabPool } from '#reactor/memory.ts';
-import { sendProgress } from '#reactor/socket.ts';
 import { TlsContext } from '#reactor/tls/context.ts';
+import { untilStill } from '#tests/support/still.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
 import { connectTo, type Recorder, serveOne, useTlsBench } from '#tests/support/tls-sockets.ts';
 
@@ -19,8 +19,6 @@ const OPEN_WINDOWS = Buffer.from(
 );
 const PING = Buffer.from('000008060000000000_0000000000000001'.replaceAll('_', ''), 'hex');
 const CHUNK = 65_536;
-const SETTLE_POLL_MS = 100;
-const SETTLED_POLLS = 8;
 
 describe('a tunnel whose peer sends but', () => {
   const bench = useTlsBench();
@@ -47,6 +45,7 @@ describe('a tunnel whose peer sends but', () => {
       buffers,
       staging: new SlabPool(STAGING_BYTES, 4),
       options: defaultTunnelOptions,
+      ending: new Set<Tunnel>(),
     };
     const loopback = { ip: parseIp('127.0.0.1')!, port };
     const settings = Promise.withResolvers<void>();
@@ -59,6 +58,7 @@ describe('a tunnel whose peer sends but', () => {
         loop.returnToNode();
       },
       onTunnelEnd: (_tunnel: Tunnel, end: TunnelEnd) => ends.push(end),
+      onTunnelClosed: () => undefined,
     };
     const dialed = { fd: connectTo(port), local: loopback, remote: loopback };
     tunnel = Tunnel.dial(host, owner, context, dialed);
@@ -93,19 +93,8 @@ describe('a tunnel whose peer sends but', () => {
       // The turn's end sends it.
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
-    await settle();
+    await untilStill(tunnel.fd);
     return written;
-  }
-
-  /** Waits until the kernel has acknowledged all that it will: it does so late, and on a busy machine later. */
-  async function settle(): Promise<void> {
-    let acknowledged = -1n;
-    for (let same = 0; same < SETTLED_POLLS; ) {
-      await new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS));
-      const now = sendProgress(tunnel.fd)!.acknowledgedBytes;
-      same = now === acknowledged ? same + 1 : 0;
-      acknowledged = now;
-    }
   }
 
   /** The peer says something, then so much time goes by. */

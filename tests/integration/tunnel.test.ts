@@ -25,7 +25,7 @@ import {
   type TunnelHost,
   type TunnelOwner,
 } from '#hbone/tunnel.ts';
-import { EAGAIN, setsockopt } from '#linux/libc.ts';
+import { EAGAIN } from '#linux/libc.ts';
 import { acceptTcp, connectTcp, listenTcp, localAddress, peerAddress } from '#linux/socket.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { SlabPool } from '#reactor/memory.ts';
@@ -34,6 +34,7 @@ import { openThreadLoop } from '#reactor/thread-loop.ts';
 import type { Timer } from '#reactor/timers.ts';
 import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 import { TlsContext } from '#reactor/tls/context.ts';
+import { limitSendBuffer } from '#tests/support/still.ts';
 import { APP, TestAuthority } from '#tests/support/tls-material.ts';
 
 const loopback = parseIp('127.0.0.1')!;
@@ -59,14 +60,6 @@ class Accept implements EventHandler {
   onEvents(): void {
     for (let fd = acceptTcp(this.fd); fd !== -EAGAIN; fd = acceptTcp(this.fd)) this.#take(fd);
   }
-}
-
-/** Lets the kernel hold less than a stream window, whatever its own limits are. */
-function limitSendBuffer(fd: number): void {
-  const [SOL_SOCKET, SO_SNDBUF] = [1, 7];
-  const bytes = Buffer.alloc(4);
-  bytes.writeInt32LE(256 << 10);
-  expect(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, bytes, 4)).to.equal(0);
 }
 
 function dialTcp(to: SocketAddress): number {
@@ -127,6 +120,7 @@ class Pair {
       buffers: allocateTlsBuffers(),
       staging: new SlabPool(STAGING_BYTES, 4),
       options: defaultTunnelOptions,
+      ending: new Set(),
     };
     const context = new TlsContext(new TestAuthority().issue());
     const answer = (tunnel: Tunnel, stream: Http2Stream): void => {
@@ -162,6 +156,7 @@ class Pair {
         this.serverTunnels.delete(tunnel);
         this.tunnelEnds.push(end);
       },
+      onTunnelClosed: () => undefined,
     };
     this.exit = new Accept((fd) => {
       const ends = { fd, local: localAddress(fd)!, remote: peerAddress(fd)! };
@@ -180,7 +175,8 @@ class Pair {
       sourceIp: '127.0.0.1',
     };
     this.entry = new Accept((fd) => {
-      limitSendBuffer(fd);
+      // Less than a stream window.
+      limitSendBuffer(fd, 256 << 10);
       this.#outbound(fd);
     });
     loop.add(this.exit, READABLE);

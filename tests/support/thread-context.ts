@@ -51,6 +51,7 @@ export function threadContext(
       buffers: allocateTlsBuffers(),
       staging: new SlabPool(STAGING_BYTES, 1),
       options: defaultTunnelOptions,
+      ending: new Set(),
     },
     identities: new Identities(loop, () => undefined),
     connections: new Connections(mesh, admission.connections),

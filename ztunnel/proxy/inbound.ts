@@ -110,10 +110,13 @@ export class InboundTunnels implements TunnelOwner {
   }
 
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
-    this.tunnels.delete(tunnel);
     this.#handshaking.delete(tunnel);
     if (!end.failed || end.stage === 'open') return;
     this.#logRefusal(tunnel, end.reason);
+  }
+
+  onTunnelClosed(tunnel: Tunnel): void {
+    this.tunnels.delete(tunnel);
   }
 
   #refuse(tunnel: Tunnel, stream: Http2Stream, status: number, reason: string): void {

@@ -62,6 +62,7 @@ export class DataPlane {
   /** Tells an export that it was called off while it waited. */
   #exports = 0;
   #released = false;
+  #draining = false;
 
   constructor(loop: Loop, settings: WorkerSettings, post: (message: FromWorker) => void) {
     this.#settings = settings;
@@ -82,6 +83,7 @@ export class DataPlane {
         buffers: allocateTlsBuffers(),
         staging: new SlabPool(STAGING_BYTES, STAGING_KEPT),
         options: settings.tunnels,
+        ending: new Set(),
       },
       identities: this.#identities,
       connections: new Connections(this.#mesh, admission.connections),
@@ -128,6 +130,7 @@ export class DataPlane {
         this.#log.taken(notice.lines);
         return;
       case 'drain':
+        this.#draining = true;
         for (const pod of this.#pods.values()) pod.drain();
         return;
       case 'cut':
@@ -194,11 +197,15 @@ export class DataPlane {
       connections += pod.context.live.size;
       for (const connection of pod.context.live) connection.countBytes();
     }
-    const { metrics, loop } = this.#thread;
+    const { metrics, loop, tunnels } = this.#thread;
+    let tunnelsSending = tunnels.ending.size;
+    // A look at each socket, for which nobody asks in normal times.
+    if (this.#draining) for (const pod of this.#pods.values()) tunnelsSending += pod.tunnelsSending;
     return {
       counts: metrics.takeChanges(),
       socketsOpen: { ...metrics.socketsOpen },
       connections,
+      tunnelsSending,
       faults: loop.faults,
     };
   }

@@ -109,8 +109,16 @@ export class PodProxy {
 
   /** Tunnels in a handshake, in both directions. */
   handshakes(): readonly Tunnel[] {
-    const inbound = [...this.inbound.tunnels].filter((tunnel) => !tunnel.isOpen);
+    const inbound = [...this.inbound.tunnels].filter((tunnel) => tunnel.isOpening);
     return [...inbound, ...this.context.pool.dialing];
+  }
+
+  /** Open tunnels whose peers have not taken everything, in both directions. */
+  get tunnelsSending(): number {
+    let count = 0;
+    for (const tunnel of this.inbound.tunnels) if (tunnel.isSending) count++;
+    for (const { tunnel } of this.context.pool.open()) if (tunnel.isSending) count++;
+    return count;
   }
 
   /** Takes nothing new and lets what is there finish. */

@@ -93,6 +93,8 @@ export interface Collected {
   readonly counts: TrafficCounts;
   readonly socketsOpen: { readonly source: number; readonly destination: number };
   readonly connections: number;
+  /** Tunnels whose peers have not taken everything: those that have ended, and in a drain all. */
+  readonly tunnelsSending: number;
   readonly faults: number;
 }
 

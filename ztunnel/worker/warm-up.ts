@@ -68,6 +68,7 @@ class Course implements StreamObserver {
       onTunnelRequest: (tunnel, stream) => this.#answer(tunnel, stream, scratch),
       onTunnelRoom: () => undefined,
       onTunnelEnd: () => undefined,
+      onTunnelClosed: () => undefined,
     };
     const [clientFd, serverFd] = openSocketPair();
     const nowhere: SocketAddress = { ip: parseIp('127.0.0.1') as SocketAddress['ip'], port: 0 };

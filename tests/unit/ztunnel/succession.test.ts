@@ -11,7 +11,8 @@ const WORKERS = 2;
 
 function collected(connections: number): Collected {
   const socketsOpen = { source: connections, destination: 0 };
-  return { counts: new TrafficMetrics().takeChanges(), socketsOpen, connections, faults: 0 };
+  const counts = new TrafficMetrics().takeChanges();
+  return { counts, socketsOpen, connections, tunnelsSending: 0, faults: 0 };
 }
 
 describe('Succession', () => {

@@ -7,7 +7,8 @@ import type { Collected } from '#ztunnel/worker/protocol.ts';
 
 function collected(connections: number): Collected {
   const socketsOpen = { source: connections, destination: 1 };
-  return { counts: new TrafficMetrics().takeChanges(), socketsOpen, connections, faults: 1 };
+  const counts = new TrafficMetrics().takeChanges();
+  return { counts, socketsOpen, connections, tunnelsSending: 1, faults: 1 };
 }
 
 const nobody = { count: 0, ask: () => Promise.reject(new Error('nobody is asked')) };
@@ -20,6 +21,7 @@ describe('TrafficTotals', () => {
     totals.add(0, collected(5));
     expect(totals.connections).to.equal(7);
     expect(totals.socketsOpen).to.deep.equal({ source: 7, destination: 2 });
+    expect(totals.tunnelsSending).to.equal(2);
     expect(totals.faults).to.equal(2);
   });
 
@@ -30,6 +32,7 @@ describe('TrafficTotals', () => {
     totals.forgetOpen(0);
     expect(totals.connections).to.equal(2);
     expect(totals.socketsOpen).to.deep.equal({ source: 2, destination: 1 });
+    expect(totals.tunnelsSending).to.equal(1);
     // What has happened has happened.
     expect(totals.faults).to.equal(2);
     totals.add(0, collected(3));

@@ -1,22 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { expect } from 'chai';
-import { after, describe, it } from 'mocha';
+import { after, afterEach, beforeEach, describe, it } from 'mocha';
 
 import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import { listenTcp, localAddress } from '#linux/socket.ts';
 import { openSocketPair } from '#linux/socket-pair.ts';
 import { allocateSlab } from '#reactor/memory.ts';
-import { closeSocket, sendFrom, setLinger0 } from '#reactor/socket.ts';
+import { closeSocket, sendFrom, setLinger0, shutdownWrite } from '#reactor/socket.ts';
 import { TlsContext } from '#reactor/tls/context.ts';
 import { Handshake } from '#reactor/tls/handshake.ts';
 import { TlsSocket } from '#reactor/tls/socket.ts';
 import { openDescriptors } from '#tests/support/descriptors.ts';
 import { quickestMs } from '#tests/support/quickest.ts';
+import { limitReceiveBuffer, limitSendBuffer, untilStill } from '#tests/support/still.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
 import {
+  clientOf,
   connectTo,
   Listener,
   openTlsPair,
   Recorder,
+  serveOne,
   slabOf,
   tlsPair,
   useTlsBench,
@@ -149,6 +154,87 @@ describe('The end of a TlsSocket', () => {
     expect(await server.untilEnd()).to.deep.equal({ kind: 'closed' });
     expect(server.bytes).to.equal(bytes.length);
     expect(await client.untilEnd()).to.deep.equal({ kind: 'closed' });
+  });
+
+  describe('with bytes that the peer has not taken', () => {
+    let client: Recorder;
+    let server: Recorder;
+    const bytes = Buffer.alloc(3 << 20, 7);
+
+    beforeEach(async () => {
+      const served = serveOne(bench, context);
+      server = served.server;
+      client = clientOf(bench, context, served.port);
+      await Promise.all([client.untilOpen(), server.untilOpen()]);
+      server.socket.pauseReading();
+      limitReceiveBuffer(server.socket.fd, 128 << 10);
+      limitSendBuffer(client.socket.fd, 128 << 10);
+      client.write(bytes);
+      expect(client.socket.blocked).to.equal(true);
+      client.socket.end();
+      // Time is what the tests say.
+      bench.loop.timers.cancel(client.socket);
+      await untilStill(client.socket.fd);
+    });
+    afterEach(() => {
+      client.socket.destroy();
+      server.socket.destroy();
+    });
+
+    it('waits while the peer takes some of them, however long that is', async () => {
+      let nowMs = performance.now();
+      for (let least = 1 << 20; least < bytes.length; least += 1 << 20) {
+        server.socket.resumeReading();
+        await server.until(() => server.bytes >= least);
+        server.socket.pauseReading();
+        await untilStill(client.socket.fd);
+        nowMs += 50_000;
+        client.socket.onTimer(nowMs);
+        expect(client.end).to.equal(undefined);
+      }
+      server.socket.resumeReading();
+      expect(await server.untilEnd()).to.deep.equal({ kind: 'closed' });
+      expect(server.bytes).to.equal(bytes.length);
+      expect(await client.untilEnd()).to.deep.equal({ kind: 'closed' });
+    });
+
+    it('comes when it has taken nothing for a minute', () => {
+      const nowMs = performance.now();
+      client.socket.onTimer(nowMs);
+      client.socket.onTimer(nowMs + 59_000);
+      expect(client.end).to.equal(undefined);
+      client.socket.onTimer(nowMs + 60_000);
+      expect(client.end).to.include({ code: 'TLS_TIMEOUT' });
+    });
+
+    it('waits for a peer that has ended its own direction first', async () => {
+      const events = countEvents(client.socket);
+      shutdownWrite(server.socket.fd);
+      while (events() === 0) await sleep(1);
+      expect(client.socket.state).to.equal('closing');
+      server.socket.resumeReading();
+      expect(await server.untilEnd()).to.deep.equal({ kind: 'closed' });
+      expect(server.bytes).to.equal(bytes.length);
+    });
+  });
+
+  it('waits on, once the peer has everything, while it says something, for a minute', async () => {
+    const { client, server } = await openTlsPair(bench, context);
+    server.socket.pauseReading();
+    client.socket.end();
+    bench.loop.timers.cancel(client.socket);
+    const nowMs = performance.now();
+    for (let second = 1; second <= 60; second++) {
+      server.write('credit');
+      await client.until(() => client.text.length === second * 'credit'.length);
+      client.socket.onTimer(nowMs + second * 1_000);
+      expect(client.end, `${second} s`).to.equal(undefined);
+    }
+    server.write('credit');
+    await client.until(() => client.text.length === 61 * 'credit'.length);
+    client.socket.onTimer(nowMs + 61_000);
+    expect(client.end).to.include({ code: 'TLS_TIMEOUT' });
+    server.socket.destroy();
   });
 
   it('comes after one second when the peer does not answer ours', async () => {

@@ -411,6 +411,7 @@ class Far implements TunnelOwner, StreamUser {
       buffers: allocateTlsBuffers(),
       staging: new SlabPool(STAGING_BYTES, 1),
       options: thread.tunnels.options,
+      ending: new Set<Tunnel>(),
     };
     const ends = { local: HERE, remote: THERE };
     for (const role of ['client', 'server'] as const) {
@@ -467,6 +468,10 @@ class Far implements TunnelOwner, StreamUser {
 
   onTunnelEnd(): void {
     // The pod's end is what is looked at.
+  }
+
+  onTunnelClosed(): void {
+    // The same.
   }
 
   onStreamHeaders(): void {
