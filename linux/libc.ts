@@ -90,6 +90,11 @@ export const fcntl: (fd: number, command: number, argument: number) => number = 
 export const ioctl: (fd: number, request: number, argument: number) => number = library.func(
   'int ioctl(int, unsigned long, int)',
 );
+export const ioctlBuffer: (fd: number, request: number, argument: Bytes) => number = library.func(
+  'ioctl',
+  'int',
+  ['int', 'unsigned long', buffer],
+);
 export const memfdCreate: (name: string, flags: number) => number = library.func(
   'int memfd_create(const char *, unsigned int)',
 );

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { createWriteStream, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 import { type BackoffPlan, backoffMs } from '#common/backoff.ts';
@@ -11,7 +11,7 @@ export interface PartOptions {
   readonly start: () => ChildProcess;
   /** What it prints when it can be used; undefined: it says nothing. */
   readonly ready: RegExp | undefined;
-  /** Where its standard error goes. */
+  /** Where its standard error goes; what it prints goes there too. */
   readonly logFile: string;
   readonly log: Logger;
 }
@@ -65,6 +65,7 @@ export class Part {
     this.#child = child;
     child.stdin?.on('error', () => undefined);
     if (child.stdout !== null) {
+      child.stdout.pipe(createWriteStream(this.#options.logFile, { flags: 'a', mode: 0o600 }));
       createInterface({ input: child.stdout }).on('line', (line) => {
         if (this.#options.ready?.test(line) === true) this.#becameReady();
       });

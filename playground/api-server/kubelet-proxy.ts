@@ -99,7 +99,10 @@ export class KubeletProxy {
     if (info.subresource === 'exec' && parameters.getAll('command').length === 0)
       throw badRequest('you must specify at least 1 command for the container');
     const headers: OutgoingHttpHeaders = {};
-    for (const header of UPGRADE_HEADERS) headers[header] = request.headers[header];
+    for (const header of UPGRADE_HEADERS) {
+      const value = request.headers[header];
+      if (value !== undefined) headers[header] = value;
+    }
     const address = this.#addressOf(pod);
     const kubelet = await this.#upgrade(address, `${path}?${parameters.toString()}`, headers);
     socket.write(switchingHead(kubelet.answer));

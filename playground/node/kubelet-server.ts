@@ -6,6 +6,7 @@ import type { Logger } from '#common/log/logger.ts';
 import type { KubeletConfig } from './config.ts';
 import type { Kubelet } from './kubelet.ts';
 import { readLog } from './log-reader.ts';
+import { handleUpgrade } from './streaming/upgrade.ts';
 
 /** The kubelet's HTTPS server: for the API server alone, which both sides prove by the cluster's authority. */
 export class KubeletServer {
@@ -27,6 +28,9 @@ export class KubeletServer {
         rejectUnauthorized: true,
       },
       (request, response) => void this.#handle(request, response),
+    );
+    this.#server.on('upgrade', (request, socket, head) =>
+      handleUpgrade(this.#kubelet, request, socket, head),
     );
   }
 

@@ -7,6 +7,7 @@ import { after, afterEach, before, describe, it } from 'mocha';
 
 import { NODES, PODS, type Pod, SERVICES } from '#kube/resources.ts';
 import { type Cluster, Clusters } from '#tests/support/cluster.ts';
+import { execInPod } from '#tests/support/exec-client.ts';
 
 function pod(
   name: string,
@@ -125,6 +126,33 @@ describe('a cluster of the playground', function () {
     );
     await cluster.podUntil('talker', (each) => each?.status?.phase === 'Succeeded');
     expect(await cluster.logs('talker')).to.equal('said: hello\n');
+  });
+
+  it('runs commands in containers, with their input, both outputs and their exit code', async () => {
+    await cluster.client.create(PODS, pod('shell', 'node-2', {}));
+    await cluster.podUntil('shell', isReady);
+    const text = 'cat; echo said >&2; exit 3';
+    const result = await execInPod(cluster.kubeconfig, {
+      pod: 'shell',
+      command: ['sh', '-c', text],
+      input: 'given\n',
+    });
+    expect(result).to.deep.include({ stdout: 'given\n', stderr: 'said\n' });
+    expect(result.status).to.deep.nested.include({
+      reason: 'NonZeroExitCode',
+      'details.causes[0].message': '3',
+    });
+  });
+
+  it('gives a command a terminal of the size that the client has', async () => {
+    const ask = 'until [ "$(stty size)" = "33 123" ]; do sleep 0.05; done; tty; stty size';
+    const result = await execInPod(cluster.kubeconfig, {
+      pod: 'shell',
+      command: ['sh', '-c', ask],
+      tty: { columns: 123, rows: 33 },
+    });
+    expect(result.stdout).to.equal('/dev/pts/0\r\n33 123\r\n');
+    expect(result.status).to.deep.include({ status: 'Success' });
   });
 
   it('takes a deleted pod away when its containers have ended', async () => {
