@@ -37,19 +37,6 @@ let store: MeshStore;
 let heard: string[];
 let wake: () => void;
 
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'ambit-mesh-source-'));
-  path = join(directory, 'mesh.yaml');
-  store = new MeshStore();
-  heard = [];
-  wake = () => undefined;
-});
-
-afterEach(() => {
-  source.close();
-  rmSync(directory, { recursive: true });
-});
-
 function hear(line: string): void {
   heard.push(line);
   wake();
@@ -105,6 +92,18 @@ function replace(text: string): void {
 
 describe('MeshSource', function () {
   this.timeout(60_000);
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'ambit-mesh-source-'));
+    path = join(directory, 'mesh.yaml');
+    store = new MeshStore();
+    heard = [];
+    wake = () => undefined;
+  });
+
+  afterEach(() => {
+    source.close();
+    rmSync(directory, { recursive: true });
+  });
 
   describe('load()', () => {
     it('takes up what a file says', async () => {
