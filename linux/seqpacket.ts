@@ -40,6 +40,7 @@ export type Received =
   | { readonly kind: 'failed'; readonly errno: number };
 
 export interface PeerCredentials {
+  /** 0 for a process that this one can't see: in another pod. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
@@ -173,11 +174,14 @@ export function peerCredentials(fd: number): PeerCredentials | undefined {
   const credentials = Buffer.alloc(12);
   const length = Buffer.from([12, 0, 0, 0]);
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, length) < 0) return undefined;
-  const pid = credentials.readInt32LE(0);
-  // The kernel answers for an unconnected socket too: nobody's pid.
-  if (pid === 0) return undefined;
-  return { pid, uid: credentials.readUInt32LE(4), gid: credentials.readUInt32LE(8) };
+  const uid = credentials.readUInt32LE(4);
+  // The kernel answers for an unconnected socket too. Its pid, 0, is that of processes in other pods as well.
+  if (uid === NOBODY) return undefined;
+  return { pid: credentials.readInt32LE(0), uid, gid: credentials.readUInt32LE(8) };
 }
+
+/** The uid of no process: -1. */
+const NOBODY = 0xff_ff_ff_ff;
 
 /** Is something at `path` that must stay: a live socket, or a file of another kind? */
 function isTaken(path: string): boolean {
