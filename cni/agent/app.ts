@@ -245,7 +245,8 @@ export class App {
     const wanted = new Map(enrolled.map((pod) => [pod.metadata.uid ?? '', podAddresses(pod)]));
     const found = await findNetns(wanted, files);
     for (const pod of enrolled) enrolment.claim(pod, found.get(pod.metadata.uid ?? ''));
-    await Promise.all(Array.from(wanted, ([uid, addresses]) => probes.set(uid, addresses)));
+    // All at once: while one is missing, its probes go the way of other traffic, and a strict policy refuses them.
+    for (const [uid, addresses] of wanted) probes.put(uid, addresses);
     if (enrolled.length === 0) return;
     this.#log.info('pods of an agent before this one', {
       pods: enrolled.length,

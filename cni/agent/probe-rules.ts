@@ -27,15 +27,20 @@ export class ProbeRules {
     this.#sources = sources;
   }
 
+  /** Like {@link set}, without loading: for many pods at once. {@link load} follows. */
+  put(uid: string, addresses: readonly string[]): void {
+    // As the last one: it has the address now, whoever had it before.
+    this.#pods.delete(uid);
+    this.#pods.set(uid, addresses);
+  }
+
   /** Has the probes of these addresses let through. Rejects when that cannot be loaded. */
   async set(uid: string, addresses: readonly string[]): Promise<void> {
     const known = this.#pods.get(uid);
     if (known !== undefined && known.join() === addresses.join() && this.#listing !== undefined) {
       return;
     }
-    // As the last one: it has the address now, whoever had it before.
-    this.#pods.delete(uid);
-    this.#pods.set(uid, addresses);
+    this.put(uid, addresses);
     await this.load();
   }
 
