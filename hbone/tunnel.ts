@@ -139,7 +139,11 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
   #turnEndAsked = false;
   /** The peer has refused a stream beyond so many. */
   #streamsMax = Number.POSITIVE_INFINITY;
+  /** Either side takes no more streams on it. */
   #draining = false;
+  /** We have said so, at this time … */
+  #drainSaidMs: number | undefined;
+  /** … and the peer knows, or is not waited for any more: what it opens now is refused. */
   #drainConfirmed = false;
   #fault: string | undefined;
   #heardMs: number;
@@ -218,7 +222,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     tunnel.peer = state.peer;
     tunnel.peerIdentity = state.peerIdentity;
     tunnel.#draining = state.draining;
-    tunnel.#drainConfirmed = state.draining;
+    if (state.draining) tunnel.#drainSaidMs = host.loop.nowMs;
+    tunnel.#drainConfirmed = state.role === 'client';
     tunnel.#open = true;
     tunnel.#tls = TlsSocket.restore(host.loop, host.buffers, state.tls, fd, tunnel);
     if (state.staged.length > 0) {
@@ -332,16 +337,16 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   /** Lets open streams finish, takes no new ones, then closes. */
   drain(): void {
-    if (this.#draining || this.#ended) return;
+    if (this.#drainSaidMs !== undefined || this.#ended) return;
     this.#draining = true;
+    this.#drainSaidMs = this.#host.loop.nowMs;
     if (!this.#open) {
       this.close({ failed: false, reason: 'drained', stage: 'connect' });
       return;
     }
     this.#http2.drain();
-    // A server's peer may have sent requests before it hears of this: its answer to a ping comes after them.
     this.#drainConfirmed = this.role === 'client';
-    if (!this.#drainConfirmed) this.#http2.ping(DRAIN_PAYLOAD);
+    this.#awaitDrainConfirmed();
     this.#finishIfDrained();
   }
 
@@ -467,14 +472,11 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   onPong(payload: number): void {
     this.#pingedMs = 0;
-    if (payload !== DRAIN_PAYLOAD || !this.#draining) return;
-    this.#drainConfirmed = true;
-    this.#host.loop.atTurnEnd(this);
+    if (payload === DRAIN_PAYLOAD && this.#drainSaidMs !== undefined) this.#confirmDrain();
   }
 
   onGoaway(_lastStreamId: number, code: number, debug: string): void {
     this.#draining = true;
-    this.#drainConfirmed = true;
     if (code !== 0)
       this.#fault ??= `peer sent GOAWAY ${code}${debug === '' ? '' : ` (${printable(debug)})`}`;
     if (this.#http2.streamCount === 0) this.#host.loop.atTurnEnd(this);
@@ -517,6 +519,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     // Open streams go on; new ones need a peer whose certificate is valid now.
     if (idleMs >= idleMsMax || expired) this.drain();
     if (this.#ended) return;
+    const drainSaidMs = this.#drainSaidMs ?? nowMs;
+    if (nowMs - drainSaidMs >= PONG_DEADLINE_MS) this.#confirmDrain();
     if (this.#pingedMs === 0 && nowMs - this.#heardMs >= PING_AFTER_MS) {
       this.#http2.ping(PING_PAYLOAD);
       this.#pingedMs = nowMs;
@@ -541,6 +545,8 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
       if (stream.owner === undefined) this.#http2.reset(stream, INTERNAL_ERROR);
     }
     this.#schedulePing();
+    // The answer to a ping of before may have come to a process that is no more.
+    if (this.#drainSaidMs !== undefined) this.#awaitDrainConfirmed();
     this.#host.loop.atTurnEnd(this);
     this.#resumeWaiting();
   }
@@ -585,7 +591,10 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
 
   #schedulePing(): void {
     const { loop } = this.#host;
-    loop.timers.schedule(this, loop.nowMs + PING_AFTER_MS);
+    // A certificate ends at its time.
+    const validMs = (this.peer?.notAfterMs ?? 0) - Date.now();
+    const waitMs = validMs >= 0 ? Math.min(validMs + 1, PING_AFTER_MS) : PING_AFTER_MS;
+    loop.timers.schedule(this, loop.nowMs + waitMs);
   }
 
   #acquireStaging(): void {
@@ -632,8 +641,26 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     if (this.role === 'client') this.#owner.onTunnelRoom(this);
   }
 
+  /**
+   * A server's peer may have sent requests before it hears of the end: its answer to a ping comes after them
+   * (RFC 9113 section 6.8).
+   */
+  #awaitDrainConfirmed(): void {
+    if (!this.#drainConfirmed) this.#http2.ping(DRAIN_PAYLOAD);
+  }
+
+  /** Says which stream was the last: whoever opens others all the same is not listened to. */
+  #confirmDrain(): void {
+    if (this.#drainConfirmed) return;
+    this.#drainConfirmed = true;
+    this.#http2.goaway(0);
+    this.#host.loop.atTurnEnd(this);
+  }
+
   #finishIfDrained(): void {
-    if (!this.#draining || !this.#drainConfirmed || this.#ended || !this.#open) return;
+    if (!this.#draining || this.#ended || !this.#open) return;
+    // Who has said itself that it opens no more streams is not asked.
+    if (this.#drainSaidMs !== undefined && !this.#drainConfirmed) return;
     if (this.#http2.streamCount === 0) this.#finish();
   }
 

@@ -49,6 +49,7 @@ export class RawHttp2Client implements Disposable {
   end: string | undefined;
   readonly #encoder = new HpackEncoder(false);
   #unread = Buffer.alloc(0);
+  readonly #unanswered: Seen[] = [];
   readonly #waiters: (() => void)[] = [];
 
   private constructor(socket: TLSSocket) {
@@ -113,6 +114,14 @@ export class RawHttp2Client implements Disposable {
     await this.until(() => this.of(Frame.ping).filter(({ flags }) => flags === ACK).length > count);
   }
 
+  /** Answers every PING that it has left unanswered. */
+  answerPings(): void {
+    this.pongs = true;
+    for (const { payload } of this.#unanswered.splice(0)) {
+      this.frame(Frame.ping, ACK, 0, payload);
+    }
+  }
+
   of(type: number, streamId?: number): readonly Seen[] {
     return this.seen.filter(
       (frame) => frame.type === type && (streamId === undefined || frame.streamId === streamId),
@@ -161,8 +170,9 @@ export class RawHttp2Client implements Disposable {
     this.seen.push(frame);
     if (type === Frame.settings && !acknowledges) {
       this.frame(Frame.settings, ACK, 0, Buffer.alloc(0));
-    } else if (type === Frame.ping && !acknowledges && this.pongs) {
-      this.frame(Frame.ping, ACK, 0, payload);
+    } else if (type === Frame.ping && !acknowledges) {
+      this.#unanswered.push(frame);
+      if (this.pongs) this.answerPings();
     }
   }
 
