@@ -280,6 +280,12 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
       this.#requestRefused();
       return;
     }
+    if (byPeer && this.phase === 'requested') {
+      const reason = `the peer reset the request without an answer (HTTP/2 code ${code})`;
+      this.#close(true);
+      this.#observer.onRelayEnd({ kind: 'failed', stage: 'response', reason });
+      return;
+    }
     // The peer has all that we sent and has said that it will send no more: an orderly end.
     const orderly = byPeer && code === NO_ERROR && this.#peerEnded && this.#pending.length === 0;
     this.#close(!orderly);

@@ -136,4 +136,30 @@ describe('an outbound connection whose request the peer refuses to look at', () 
     expect(peer.sessions.size).to.equal(10);
     for (const socket of sockets) socket.destroy();
   });
+
+  for (const [name, code] of [
+    ['NO_ERROR', 0],
+    ['INTERNAL_ERROR', 2],
+    ['CANCEL', 8],
+    ['CONNECT_ERROR', 10],
+  ] as const) {
+    it(`fails when its request is reset without an answer, with ${name}`, async () => {
+      using peer = await Http2Peer.start(material, (stream) => stream.close(code));
+      using pod = new OutboundPod(loop, tls, peer.port);
+      expect(await say(pod.connect(), 'into the blue')).to.equal('ECONNRESET');
+      expect(pod.ended.map(({ error }) => error)).to.deep.equal([
+        `the peer reset the request without an answer (HTTP/2 code ${code})`,
+      ]);
+      expect(failures(pod)).to.deep.equal({ CONNECT: 1 });
+    });
+  }
 });
+
+/** How many connections have failed, by response flag. */
+function failures(pod: OutboundPod): Record<string, number> {
+  const failed: Record<string, number> = {};
+  for (const { labels, series } of pod.context.thread.metrics.entries()) {
+    if (series.failed > 0) failed[labels['response_flags'] ?? ''] = series.failed;
+  }
+  return failed;
+}
