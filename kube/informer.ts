@@ -44,7 +44,7 @@ export class Informer<T extends KubeObject> implements Disposable {
   readonly synced: Promise<void>;
 
   readonly #client: KubeClient;
-  readonly #kind: ResourceKind<T>;
+  readonly kind: ResourceKind<T>;
   readonly #options: InformerOptions<T>;
   readonly #clock: Clock;
   readonly #replica: Replica<T>;
@@ -61,7 +61,7 @@ export class Informer<T extends KubeObject> implements Disposable {
 
   constructor(client: KubeClient, kind: ResourceKind<T>, options: InformerOptions<T> = {}) {
     this.#client = client;
-    this.#kind = kind;
+    this.kind = kind;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#replica = new Replica(options.transform);
@@ -159,7 +159,7 @@ export class Informer<T extends KubeObject> implements Disposable {
     if (outcome.kind === 'expired' && this.#failures === 1) return 0;
     const delayMs = backoffMs(RETRY, this.#failures, this.#options.random ?? Math.random);
     this.#options.log?.warn('a watch ended early and is started again', {
-      kind: this.#kind.kind,
+      kind: this.kind.kind,
       why: outcome.kind === 'failed' ? messageOf(outcome.error) : outcome.kind,
       failures: this.#failures,
       delay_ms: Math.round(delayMs),
@@ -183,7 +183,7 @@ export class Informer<T extends KubeObject> implements Disposable {
 
   async #list(): Promise<void> {
     const { namespace, labelSelector, fieldSelector } = this.#options;
-    const list = await this.#client.list(this.#kind, { namespace, labelSelector, fieldSelector });
+    const list = await this.#client.list(this.kind, { namespace, labelSelector, fieldSelector });
     if (this.#stopped.signal.aborted) return;
     this.#replaceAll(list.items, list.resourceVersion);
   }
@@ -193,7 +193,7 @@ export class Informer<T extends KubeObject> implements Disposable {
     const { signal } = this.#stopped;
     // Told all at once at their end: until then it is not known what has been deleted.
     let initial: T[] | undefined = this.#resourceVersion === undefined ? [] : undefined;
-    const events = this.#client.watch(this.#kind, {
+    const events = this.#client.watch(this.kind, {
       namespace,
       labelSelector,
       fieldSelector,
@@ -256,7 +256,7 @@ export class Informer<T extends KubeObject> implements Disposable {
       const { log } = this.#options;
       if (log === undefined) throwLater(error);
       else {
-        log.error('a handler failed', { kind: this.#kind.kind, error: messageOf(error) });
+        log.error('a handler failed', { kind: this.kind.kind, error: messageOf(error) });
       }
     }
   }

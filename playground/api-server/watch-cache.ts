@@ -26,6 +26,8 @@ export interface Snapshot {
 // what has not changed, so that the history of a large cluster stays within a few MB.
 const HISTORY_CHANGES_MAX = 2_048;
 const HISTORY_AGE_MAX_MS = 5 * 60_000;
+// Trimmed so many at a time, so that a change costs the same however long the history is.
+const HISTORY_TRIM = 512;
 
 /** The objects of one resource, what has lately happened to them, and who wants to hear of it. */
 export class WatchCache {
@@ -128,9 +130,8 @@ export class WatchCache {
 
   #forget(nowMs: number): void {
     const oldest = this.#history[0];
-    const tooMany = this.#history.length > 2 * HISTORY_CHANGES_MAX;
+    const tooMany = this.#history.length > HISTORY_CHANGES_MAX + HISTORY_TRIM;
     if (oldest === undefined || (!tooMany && nowMs - oldest.atMs < 2 * HISTORY_AGE_MAX_MS)) return;
-    // Trimmed rarely and by half, so that a change costs the same however long the history is.
     let drop = Math.max(0, this.#history.length - HISTORY_CHANGES_MAX);
     while ((this.#history[drop]?.atMs ?? nowMs) < nowMs - HISTORY_AGE_MAX_MS) drop += 1;
     this.#forgottenVersion = this.#history[drop - 1]?.version ?? this.#forgottenVersion;

@@ -52,7 +52,12 @@ export class Reconciler implements Controller {
       work: reconcile,
       onFailure: (key, error, failures, retryMs) => {
         const fields = { key, failures, retry_ms: Math.round(retryMs), error: messageOf(error) };
-        if (isRoutine(error) && failures < 5) log.debug('not yet done', fields);
+        if (
+          error instanceof NotYet ||
+          (isConflict(error) && failures < 5) ||
+          isNamespaceEnding(error)
+        )
+          log.debug('not yet done', fields);
         else log.warn('not yet done', fields);
       },
     });
@@ -101,10 +106,6 @@ export class Reconciler implements Controller {
 /** Something that is left to do, and that another change will allow: not worth a warning. */
 export class NotYet extends Error {
   override readonly name = 'NotYet';
-}
-
-function isRoutine(error: unknown): boolean {
-  return error instanceof NotYet || isConflict(error) || isNamespaceEnding(error);
 }
 
 function isNamespaceEnding(error: unknown): boolean {

@@ -21,7 +21,7 @@ import {
   ownersOf,
   planDependent,
 } from './ownership-graph.ts';
-import { onlyMetadata } from './watched.ts';
+import { onlyMetadata, type Watched } from './watched.ts';
 
 // A definition is served a moment after it is stored.
 const RELOAD_DELAY_MS = 200;
@@ -30,6 +30,8 @@ const RELOAD = 'reload';
 interface WatchedKind {
   readonly kind: ServedApiKind;
   readonly informer: Informer<KubeObject>;
+  /** Ends our interest in it. */
+  readonly end: () => void;
 }
 
 /**
@@ -53,7 +55,7 @@ export class GarbageCollector extends Reconciler {
 
   override stop(): void {
     for (const detach of this.#detach) detach();
-    for (const { informer } of this.#informers.values()) informer.stop();
+    for (const { end } of this.#informers.values()) end();
     super.stop();
   }
 
@@ -61,9 +63,9 @@ export class GarbageCollector extends Reconciler {
   async #reload(): Promise<void> {
     const kinds = (await servedKinds(this.#context.client)).filter(isCollected);
     const served = new Set(kinds.map(kindKey));
-    for (const [key, { informer }] of this.#informers) {
+    for (const [key, { informer, end }] of this.#informers) {
       if (served.has(key)) continue;
-      informer.stop();
+      end();
       this.#informers.delete(key);
       for (const object of informer.list()) this.#forget(object);
     }
@@ -73,17 +75,23 @@ export class GarbageCollector extends Reconciler {
   }
 
   #watch(kind: ServedApiKind): void {
-    const { client, clock, log } = this.#context;
-    const informer = new Informer(client, kind, { clock, log, transform: onlyMetadata });
-    this.#informers.set(kindKey(kind), { kind, informer });
+    const { client, clock, log, watched } = this.#context;
+    // What is watched anyway is not watched twice.
+    const shared = sharedInformer(watched, kind);
+    const informer = shared ?? new Informer(client, kind, { clock, log, transform: onlyMetadata });
     const keep = (object: KubeObject): void => {
       this.#graph.put(object);
       if (isConcerned(object)) this.add(object.metadata.uid ?? '');
       // Waited for, and now no longer in the way.
       this.#addOwners(object);
     };
-    informer.on({ added: keep, changed: keep, removed: (object) => this.#forget(object) });
-    informer.start();
+    const forget = (object: KubeObject): void => this.#forget(object);
+    const entry = { kind, informer, end: () => informer.stop() };
+    // Handlers are told at once of what is there, and ask for its kind.
+    this.#informers.set(kindKey(kind), entry);
+    const detach = informer.on({ added: keep, changed: keep, removed: forget });
+    if (shared === undefined) informer.start();
+    else entry.end = detach;
   }
 
   #forget(object: KubeObject): void {
@@ -205,6 +213,11 @@ export class GarbageCollector extends Reconciler {
   #isSynced(): boolean {
     return Array.from(this.#informers.values()).every(({ informer }) => informer.isSynced);
   }
+}
+
+function sharedInformer(watched: Watched, kind: ServedApiKind): Informer<KubeObject> | undefined {
+  const informers: readonly Informer<KubeObject>[] = Object.values(watched);
+  return informers.find((informer) => kindKey(informer.kind) === kindKey(kind));
 }
 
 /** Events are about objects, not owned by them, and there are many. */
