@@ -349,11 +349,9 @@ export class App implements Process {
   }
 
   #pollReadiness(): void {
-    if (this.stopping || this.#pods?.notReadyBecause !== undefined) {
-      this.#readiness.pending(READINESS_TASK);
-    } else {
-      this.#readiness.done(READINESS_TASK);
-    }
+    const because = this.stopping ? 'it ends' : this.#pods?.notReadyBecause;
+    if (because === undefined) this.#readiness.done(READINESS_TASK);
+    else this.#readiness.pending(READINESS_TASK, because);
   }
 
   // --- Process: what a hand-over needs of it

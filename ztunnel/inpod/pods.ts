@@ -194,6 +194,16 @@ export class Pods {
       this.#answerWhenStarted(known, answer);
       return;
     }
+    const other = this.#inNamespace(netnsId, uid);
+    if (other?.named === true) {
+      this.#netns.close(netnsFd);
+      const error = `Cannot add pod "${uid}": its network namespace is that of pod ${describePod(other)}`;
+      this.#log('warn', error);
+      answer({ error, violation: false });
+      return;
+    }
+    // The agent does not name it (any more): it goes, or the kernel would deal its connections among both.
+    if (other !== undefined) this.#withdraw(other, `pod "${uid}" has its network namespace now`);
     const pod = this.#newPod(uid, info, netnsId);
     pod.netnsFd = netnsFd;
     // The agent's new attempt is no reason to call a failing pod healthy.
@@ -217,19 +227,16 @@ export class Pods {
     if (pod === undefined) return;
     pod.named = false;
     // Until the snapshot is complete an add of the same pod may follow, and the proxy should live through it.
-    if (this.#hasSnapshot || pod.state === 'pending') this.#remove(pod);
+    if (this.#hasSnapshot || pod.state === 'pending') {
+      this.#withdraw(pod, 'the CNI agent has withdrawn it');
+    }
   }
 
   #reconcile(): Outcome {
     if (this.#hasSnapshot) return violation('The snapshot was complete already');
     this.#hasSnapshot = true;
     for (const pod of this.#pods.values()) {
-      if (pod.named) continue;
-      this.#log(
-        'info',
-        `Pod ${describePod(pod)} is not in the CNI agent's snapshot: it is stopped`,
-      );
-      this.#remove(pod);
+      if (!pod.named) this.#withdraw(pod, "it is not in the CNI agent's snapshot");
     }
     return OK;
   }
@@ -267,6 +274,7 @@ export class Pods {
       pod.state = 'running';
       pod.failingSinceMs = undefined;
       this.#closeNetns(pod);
+      this.#log('info', `Pod ${describePod(pod)} is served`);
     } else {
       this.#onFailed(pod, error);
     }
@@ -313,6 +321,18 @@ export class Pods {
     if (pod.state === 'running') return answer(OK);
     const waiting = new Waiting(pod.waiting, this.#loop.timers, answer);
     this.#loop.timers.schedule(waiting, this.#loop.nowMs + ACK_DEADLINE_MS);
+  }
+
+  #withdraw(pod: Pod, why: string): void {
+    this.#log('info', `Pod ${describePod(pod)} is served no more: ${why}`);
+    this.#remove(pod);
+  }
+
+  #inNamespace(netnsId: string, butFor: PodUid): Pod | undefined {
+    for (const pod of this.#pods.values()) {
+      if (pod.netnsId === netnsId && pod.uid !== butFor) return pod;
+    }
+    return undefined;
   }
 
   #remove(pod: Pod): void {

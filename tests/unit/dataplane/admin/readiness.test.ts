@@ -16,6 +16,15 @@ describe('Readiness', () => {
     expect(readiness.report()).to.deep.equal({ ready: true, text: 'ready\n' });
   });
 
+  it('says what a task waits for, as it was said last', () => {
+    const readiness = new Readiness(['state manager']);
+    readiness.pending('workload proxy manager', 'no agent');
+    readiness.pending('workload proxy manager', 'pod shop/web: EADDRINUSE');
+    expect(readiness.report().text).to.equal(
+      'not ready, pending: state manager, workload proxy manager (pod shop/web: EADDRINUSE)\n',
+    );
+  });
+
   it('goes back to not ready when a task is pending again', () => {
     const readiness = new Readiness([]);
     readiness.pending('workload proxy manager');

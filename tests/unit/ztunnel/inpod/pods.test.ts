@@ -200,6 +200,43 @@ describe('Pods', () => {
       expect([...netns.open.values()]).to.deep.equal(['new']);
     });
 
+    it('refuses a pod in the namespace of another one, and names both', async () => {
+      pods.onConnected();
+      await add('a', 'shared');
+      const outcome = await add('b', 'shared');
+      const error = 'Cannot add pod "b": its network namespace is that of pod shop/web (a)';
+      expect(outcome).to.deep.equal({ error, violation: false });
+      expect(logged.at(-1)).to.equal(`warn: ${error}`);
+      expect(host.calls).to.deep.equal(['start a in shared']);
+      expect(netns.open.size).to.equal(1);
+    });
+
+    it('replaces a pod in the same namespace that the agent does not name any more', async () => {
+      pods.onConnected();
+      await add('a', 'shared');
+      await snapshot();
+      pods.onDisconnected();
+      pods.onConnected();
+      expect(await add('b', 'shared')).to.deep.equal(OK);
+      expect(host.calls).to.deep.equal(['start a in shared', 'stop a', 'start b in shared']);
+      expect([...netns.open.values()]).to.deep.equal(['shared']);
+    });
+
+    it('says which pods are served, and which no more', async () => {
+      pods.onConnected();
+      host.failure = 'bind: EADDRINUSE';
+      await add('a');
+      host.failure = undefined;
+      await pass(RETRY_MS + 16);
+      await snapshot();
+      await del('a');
+      expect(logged).to.deep.equal([
+        'warn: Cannot start pod shop/web (a): bind: EADDRINUSE',
+        'info: Pod shop/web (a) is served',
+        'info: Pod shop/web (a) is served no more: the CNI agent has withdrawn it',
+      ]);
+    });
+
     it('refuses a descriptor that is no network namespace, and closes it', async () => {
       pods.onConnected();
       const outcome = await add('a', 'a file');
