@@ -11,6 +11,7 @@ import {
   EADDRINUSE,
   EAGAIN,
   ECONNREFUSED,
+  EIO,
   ENAMETOOLONG,
   ENOENT,
   errno,
@@ -97,7 +98,8 @@ export function listenSeqpacket(
     renameSync(temporary, path);
   } catch (error) {
     close(fd);
-    throw error;
+    const { errno: number = -EIO, syscall = 'rename' } = error as NodeJS.ErrnoException;
+    return { errno: number, call: syscall };
   } finally {
     rmSync(temporary, { force: true });
   }

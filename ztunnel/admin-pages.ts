@@ -39,12 +39,15 @@ export interface AdminSources {
   readonly shutDown: () => void;
 }
 
+type Page = keyof Config['ports'];
+const pages: readonly Page[] = ['readiness', 'stats', 'admin'];
+
 /** The HTTP pages of the process: administration, metrics, readiness. */
 export class AdminPages {
   readonly #from: AdminSources;
   readonly #registry: MetricsRegistry;
   readonly #version = readVersion();
-  #servers: AdminServer[] = [];
+  readonly #servers = new Map<Page, AdminServer>();
 
   constructor(from: AdminSources) {
     this.#from = from;
@@ -77,17 +80,37 @@ export class AdminPages {
   }
 
   get isOpen(): boolean {
-    return this.#servers.length > 0;
+    return pages.every((page) => this.#servers.has(page));
   }
 
-  /** Opens all of them, or none: a port in use throws with what to do. */
-  async open(): Promise<void> {
+  /** Where they listen. */
+  get ports(): readonly number[] {
+    return pages.map((page) => this.#from.config.ports[page]);
+  }
+
+  /** Opens those that are not open, but for those with `others` ports. A port in use throws with what to do. */
+  async open(others: readonly number[] = []): Promise<void> {
+    for (const page of pages) {
+      if (this.#servers.has(page) || others.includes(this.#from.config.ports[page])) continue;
+      this.#servers.set(page, await this.#open(page));
+    }
+  }
+
+  async #open(page: Page): Promise<AdminServer> {
     const { config, log, readiness, levels, shutDown, workers } = this.#from;
     const { ports, ipv6Enabled: ipv6 } = config;
+    const port = ports[page];
     const onError = (path: string, error: unknown): void => {
       log.error('a page failed', { path, error: String(error) });
     };
-    const opened: AdminServer[] = [];
+    if (page === 'readiness') return openReadiness(readiness, { port, ipv6, onError });
+    if (page === 'stats') {
+      const render = async (format: Parameters<MetricsRegistry['render']>[0]): Promise<string> => {
+        await this.#from.totals.refresh();
+        return await this.#registry.render(format);
+      };
+      return openStats(render, { port, ipv6, onError });
+    }
     const logging = {
       current: () => levels.current(),
       set: (text: string) => {
@@ -100,21 +123,8 @@ export class AdminPages {
         workers.broadcast({ kind: 'log-filter', filter: levels.current() });
       },
     };
-    try {
-      opened.push(await openReadiness(readiness, { port: ports.readiness, ipv6, onError }));
-      const render = async (format: Parameters<MetricsRegistry['render']>[0]): Promise<string> => {
-        await this.#from.totals.refresh();
-        return await this.#registry.render(format);
-      };
-      opened.push(await openStats(render, { port: ports.stats, ipv6, onError }));
-      const hosts = await localHosts(ipv6);
-      const parts = { configDump: () => this.#configDump(), logging, shutDown };
-      opened.push(await openAdmin(parts, { port: ports.admin, hosts, onError }));
-    } catch (error) {
-      await Promise.all(opened.map((server) => server.close()));
-      throw error;
-    }
-    this.#servers = opened;
+    const parts = { configDump: () => this.#configDump(), logging, shutDown };
+    return openAdmin(parts, { port, hosts: await localHosts(ipv6), onError });
   }
 
   /** Frees the ports at once; answers under way may finish. */
@@ -125,8 +135,8 @@ export class AdminPages {
   }
 
   async close(): Promise<void> {
-    const servers = this.#servers;
-    this.#servers = [];
+    const servers = [...this.#servers.values()];
+    this.#servers.clear();
     await Promise.all(servers.map((server) => server.close()));
   }
 

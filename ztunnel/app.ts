@@ -39,6 +39,8 @@ const DRAIN_POLL_MS = 50;
 const READINESS_POLL_MS = 200;
 /** The predecessor closes its ports before it says "go"; the kernel may need a moment. */
 const PORTS_FREE_MS = 2_000;
+/** ... and who took one from a process that has succeeded may take its time. */
+const PORTS_RETRY_MS = 5_000;
 
 /** The node tunnel: the control thread's parts, wired in the order in which they depend on each other. */
 export class App implements Process {
@@ -61,6 +63,7 @@ export class App implements Process {
   readonly #identities = new Map<Identity, IdentityUpdate>();
   #wanted: ReadonlyMap<Identity, unknown> = new Map();
   /** By worker, how often it has died. */
+  #pagesLater: NodeJS.Timeout | undefined;
   readonly #deaths: number[] = [];
   /** From here on there may be connections that an end has to care for. */
   #mayServe = false;
@@ -235,7 +238,8 @@ export class App implements Process {
     if (problem !== undefined) return problem;
     if (this.stopping) return undefined;
 
-    // 4. The pages. Whoever can't have their ports ends before it has served anybody.
+    // 4. The pages. Whoever can't have their ports ends before it has served anybody; a successor has those already
+    // that its predecessor did not have.
     if (!this.#admin.isOpen) await this.#openAdmin();
     if (this.stopping) return undefined;
 
@@ -356,8 +360,17 @@ export class App implements Process {
 
   // --- Process: what a hand-over needs of it
 
+  get ports(): readonly number[] {
+    return this.#admin.ports;
+  }
+
+  async openOwn(others: readonly number[]): Promise<void> {
+    await this.#admin.open(others);
+  }
+
   letGo(): void {
     this.#zds?.stop();
+    clearTimeout(this.#pagesLater);
     this.#admin.closeListeners();
   }
 
@@ -400,13 +413,33 @@ export class App implements Process {
         const { refusedBecause, hasSucceeded } = this.#succession;
         if (refusedBecause !== undefined) throw beside(refusedBecause, error);
         if (!hasSucceeded) throw inUse(error);
-        if (performance.now() > untilMs) throw error;
+        if (performance.now() > untilMs) {
+          this.#openAdminLater(error);
+          return;
+        }
         await sleep(20);
       }
     }
   }
 
+  /** Nobody else has the connections any more: whatever the pages lack is no reason to end. */
+  #openAdminLater(error: unknown): void {
+    if (this.stopping) return;
+    this.#log.error('not all pages are open yet', { error: String(error) });
+    this.#pagesLater = setTimeout(() => void this.#openAdminAgain(), PORTS_RETRY_MS);
+  }
+
+  async #openAdminAgain(): Promise<void> {
+    try {
+      await this.#admin.open();
+      this.#log.info('all pages are open');
+    } catch (error) {
+      this.#openAdminLater(error);
+    }
+  }
+
   async #drain(): Promise<void> {
+    clearTimeout(this.#pagesLater);
     this.#readiness.pending('draining');
     this.#zds?.stop();
     this.#succession.close();

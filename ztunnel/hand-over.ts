@@ -14,7 +14,7 @@ import { closeSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 /** Raise it whenever the state changes shape: processes of different versions don't exchange states. */
-export const HAND_OVER_VERSION = 4;
+export const HAND_OVER_VERSION = 5;
 
 /** A state and the descriptors that it names. */
 export interface Handed {

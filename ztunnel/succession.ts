@@ -28,12 +28,18 @@ interface EarlyState {
     readonly identity: Identity;
     readonly material: IdentityMaterial;
   }[];
+  /** Of its pages: those are free when it goes. */
+  readonly ports: readonly number[];
 }
 
 /** What a hand-over needs of the process around it. */
 export interface Process {
   /** The end has begun. */
   readonly stopping: boolean;
+  /** Those that {@link letGo} frees. */
+  readonly ports: readonly number[];
+  /** Opens what it has for itself, all but `others` ports: what fails then fails while the predecessor serves. */
+  openOwn(others: readonly number[]): Promise<void>;
   /** Lets go of what two processes can't both have: the ports of the pages, the agent. */
   letGo(): void;
   /** ... and has it again. */
@@ -166,8 +172,9 @@ export class Succession implements Giver {
     return undefined;
   }
 
-  /** Certificates are costly to load, and the predecessor still serves. */
-  async #takeEarly({ certificates }: EarlyState): Promise<void> {
+  /** What takes time, or may fail: the predecessor still serves. */
+  async #takeEarly({ certificates, ports }: EarlyState): Promise<void> {
+    await this.#parts.process.openOwn(ports);
     for (const { identity, material } of certificates) {
       this.#parts.certificates.seed(identity, material);
     }
@@ -206,7 +213,8 @@ export class Succession implements Giver {
   }
 
   early(): EarlyState {
-    return { certificates: this.#parts.certificates.materials() };
+    const { certificates, process } = this.#parts;
+    return { certificates: certificates.materials(), ports: process.ports };
   }
 
   refused(successorPid: number, reason: string): void {

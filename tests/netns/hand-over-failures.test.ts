@@ -145,6 +145,19 @@ describe('a hand-over of a node tunnel', function () {
     expect(tunnel.process.running).to.equal(true);
   });
 
+  it('does no harm when a port of the successor is taken, which it says', async () => {
+    const app = program('tests/bed/programs/app.ts', 'http=15920');
+    const other = world.start(tunnel.node, app);
+    await other.waitFor(/^serving$/, WAIT_MS);
+    const heard = tunnel.process.lines.length;
+    const successor = tunnel.startBeside({ STATS_PORT: '15920' });
+    expect(await successor.exited).to.deep.equal({ code: 1, signal: null });
+    expect(successor.lines.join('\n')).to.match(/15920.*in use.*STATS_PORT/);
+    expect(tunnel.process.running).to.equal(true);
+    expect(tunnel.process.lines.slice(heard).join('\n')).to.not.match(BROKE_OFF);
+    await other.stop();
+  });
+
   for (const [where, ports] of [
     ['ends at once, and says why, when both need the same ports', {}],
     [

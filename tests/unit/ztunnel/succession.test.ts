@@ -45,6 +45,8 @@ describe('Succession', () => {
       certificates: { materials: () => [], seed: () => undefined },
       process: {
         stopping: false,
+        ports: [],
+        openOwn: async () => undefined,
         letGo: call('let go'),
         takeBack: call('take back'),
         adopted: call('adopted'),
