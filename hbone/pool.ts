@@ -21,8 +21,11 @@ export interface TunnelWaiter {
   onTunnelFailed(end: TunnelEnd): void;
 }
 
-/** Opens the socket and starts TLS; a text says why it can't. */
-export type DialTunnel = (target: TunnelTarget, owner: TunnelOwner) => Tunnel | string;
+/** Opens the socket and starts TLS, or says why it can't. */
+export type DialTunnel = (
+  target: TunnelTarget,
+  owner: TunnelOwner,
+) => { readonly tunnel: Tunnel } | { readonly end: TunnelEnd };
 
 interface Entry {
   readonly key: string;
@@ -196,14 +199,14 @@ export class TunnelPool implements TunnelOwner {
 
   #dialIfNeeded(entry: Entry): void {
     if (entry.waiters.length === 0 || entry.dialing !== undefined) return;
-    const tunnel = this.#dial(entry.target, this);
-    if (typeof tunnel === 'string') {
-      this.#failWaiters(entry, { failed: true, reason: tunnel, stage: 'connect' });
+    const dialed = this.#dial(entry.target, this);
+    if ('end' in dialed) {
+      this.#failWaiters(entry, dialed.end);
       this.#dropIfUnused(entry);
       return;
     }
-    entry.dialing = tunnel;
-    this.#entryOf.set(tunnel, entry);
+    entry.dialing = dialed.tunnel;
+    this.#entryOf.set(dialed.tunnel, entry);
   }
 
   #failWaiters(entry: Entry, end: TunnelEnd): void {

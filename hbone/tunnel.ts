@@ -46,8 +46,10 @@ export interface TunnelEnd {
   /** False: nothing went wrong (drained, idle, closed by the peer with nothing open). */
   readonly failed: boolean;
   readonly reason: string;
-  /** Which part failed, for the metric's response flag. */
+  /** Which part failed, for the metric's response flag … */
   readonly stage: 'connect' | 'tls' | 'http2' | 'open';
+  /** … and what is said of it more exactly: we have no certificate, or the peer is another one; no answer came. */
+  readonly cause?: 'identity' | 'timeout';
 }
 
 /** Whoever made the tunnel. */
@@ -712,10 +714,19 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
         // After our side of the handshake a client's first alert is still about its certificate.
         return { failed: true, reason: `tls error: peer sent alert ${end.name}`, stage: 'tls' };
       case 'error':
-        return end.code.startsWith('TLS_')
-          ? { failed: true, reason: `tls error: ${end.message}`, stage: 'tls' }
-          : { failed: true, reason: end.message, stage: this.#open ? 'open' : 'connect' };
+        return this.#describeError(end.code, end.message);
     }
+  }
+
+  #describeError(code: string, reason: string): TunnelEnd {
+    // The owner's words, which name what is wrong with the peer.
+    if (code === 'TLS_PEER_REFUSED')
+      return { failed: true, reason, stage: 'tls', cause: 'identity' };
+    if (code.startsWith('TLS_'))
+      return { failed: true, reason: `tls error: ${reason}`, stage: 'tls' };
+    if (this.#open) return { failed: true, reason, stage: 'open' };
+    const end = { failed: true, reason, stage: 'connect' } as const;
+    return code === 'ETIMEDOUT' ? { ...end, cause: 'timeout' } : end;
   }
 }
 

@@ -10,7 +10,7 @@ import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { TlsContext } from '#reactor/tls/context.ts';
 import { echo, Http2Peer } from '#tests/support/http2-peer.ts';
 import { OutboundPod } from '#tests/support/outbound-pod.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
+import { APP, TestAuthority } from '#tests/support/tls-material.ts';
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_ENHANCE_YOUR_CALM } = constants;
 
@@ -27,7 +27,8 @@ async function say(socket: Socket, text: string): Promise<string> {
 }
 
 describe('an outbound connection whose request the peer refuses to look at', () => {
-  const material = new TestAuthority().issue();
+  const authority = new TestAuthority();
+  const material = authority.issue();
   let loop: Loop;
   let tls: TlsContext;
 
@@ -153,6 +154,40 @@ describe('an outbound connection whose request the peer refuses to look at', () 
       expect(failures(pod)).to.deep.equal({ CONNECT: 1 });
     });
   }
+
+  it('fails with IDENTITY_ERROR when the peer is another one', async () => {
+    const other = 'spiffe://cluster.local/ns/default/sa/other';
+    const stranger = authority.issue({ names: { uris: [other] } });
+    using peer = await Http2Peer.start(stranger, echo);
+    using pod = new OutboundPod(loop, tls, peer.port);
+    expect(await say(pod.connect(), 'secret')).to.equal('ECONNRESET');
+    expect(pod.ended.map(({ error }) => error)).to.deep.equal([
+      `identity error: the peer is "${other}", want "${APP}"`,
+    ]);
+    expect(failures(pod)).to.deep.equal({ IDENTITY_ERROR: 1 });
+  });
+
+  it('fails with TLS_FAILURE when the peer is of another authority', async () => {
+    using peer = await Http2Peer.start(new TestAuthority('Other root').issue(), echo);
+    using pod = new OutboundPod(loop, tls, peer.port);
+    expect(await say(pod.connect(), 'secret')).to.equal('ECONNRESET');
+    expect(pod.ended[0]?.error).to.match(/^tls error: /);
+    expect(failures(pod)).to.deep.equal({ TLS_FAILURE: 1 });
+  });
+
+  it('fails with DENY when the answer is 401, and with CONNECT when it is another', async () => {
+    for (const [status, flag] of [
+      [401, 'DENY'],
+      [503, 'CONNECT'],
+    ] as const) {
+      using peer = await Http2Peer.start(material, (stream) => {
+        stream.respond({ ':status': status }, { endStream: true });
+      });
+      using pod = new OutboundPod(loop, tls, peer.port);
+      expect(await say(pod.connect(), 'please')).to.equal('ECONNRESET');
+      expect(failures(pod)).to.deep.equal({ [flag]: 1 });
+    }
+  });
 });
 
 /** How many connections have failed, by response flag. */

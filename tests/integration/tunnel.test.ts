@@ -165,7 +165,7 @@ class Pair {
     const dial: DialTunnel = (target, owner) => {
       const fd = dialTcp(target.address);
       const ends = { fd, local: localAddress(fd)!, remote: target.address };
-      return Tunnel.dial(this.host, owner, context, ends);
+      return { tunnel: Tunnel.dial(this.host, owner, context, ends) };
     };
     this.pool = new TunnelPool(dial);
     this.target = {

@@ -37,7 +37,8 @@ export class OutboundPod implements Disposable {
       this.dials++;
       const fd = connectTo(peerPort);
       const local = localAddress(fd) ?? target.address;
-      return Tunnel.dial(thread.tunnels, owner, tls, { fd, local, remote: target.address });
+      const ends = { fd, local, remote: target.address };
+      return { tunnel: Tunnel.dial(thread.tunnels, owner, tls, ends) };
     });
     const podName = { name: 'till', namespace: 'default', serviceAccount: 'app' };
     this.context = {

@@ -93,6 +93,8 @@ export class OutboundConnection
   #asked: ReadonlySet<string> | undefined;
   #refusals = 0;
   #firstRequestMs: number | undefined;
+  /** The far side's policies do not allow it. */
+  #denied = false;
   #ended = false;
 
   /** Takes over `fd`. */
@@ -227,6 +229,7 @@ export class OutboundConnection
   onResponse(headers: readonly Header[]): string | undefined {
     const status = headers.find(([name]) => name === ':status')?.[1] ?? '';
     if (status === '200') return undefined;
+    this.#denied = status === '401';
     return `http status: ${statusText(status)}`;
   }
 
@@ -287,7 +290,7 @@ export class OutboundConnection
       if (end.stage === 'tunnel' && tunnelEnd !== undefined) {
         this.#finish(tunnelFailure(tunnelEnd, this.#route?.connectTo));
       } else if (end.stage === 'response') {
-        this.#finish({ flag: end.reason.includes('401') ? 'DENY' : 'CONNECT', error: end.reason });
+        this.#finish({ flag: this.#denied ? 'DENY' : 'CONNECT', error: end.reason });
       } else {
         this.#finish({ flag: 'CONNECT', error: `connection failed: ${end.reason}` });
       }
@@ -548,9 +551,10 @@ function tunnelFailure(
   address: SocketAddress | undefined,
 ): { readonly flag: ResponseFlag; readonly error: string } {
   const peer = address === undefined ? 'the peer' : formatSocketAddress(address);
+  if (end.cause === 'identity') return { flag: 'IDENTITY_ERROR', error: end.reason };
   switch (end.stage) {
     case 'connect':
-      if (end.reason.includes('ETIMEDOUT') || end.reason.includes('deadline')) {
+      if (end.cause === 'timeout') {
         const error = `connection timed out, maybe a NetworkPolicy is blocking HBONE port 15008: cannot connect to ${peer}: ${end.reason}`;
         return { flag: 'NETWORK_POLICY', error };
       }
@@ -559,10 +563,7 @@ function tunnelFailure(
         error: `connection failed: cannot connect to ${peer}: ${end.reason}`,
       };
     case 'tls':
-      return {
-        flag: end.reason.startsWith('identity error') ? 'IDENTITY_ERROR' : 'TLS_FAILURE',
-        error: end.reason,
-      };
+      return { flag: 'TLS_FAILURE', error: end.reason };
     case 'http2':
       return { flag: 'H2_HANDSHAKE_FAILURE', error: `h2 failed: ${end.reason}` };
     case 'open':

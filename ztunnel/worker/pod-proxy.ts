@@ -1,7 +1,7 @@
 import type { SocketAddress } from '#common/net/address.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
 import { identityOf } from '#dataplane/state/workload.ts';
-import { TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
+import { type DialTunnel, TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
 import { originalDestination } from '#linux/original-destination.ts';
 import { localAddress, peerAddress } from '#linux/socket.ts';
@@ -277,13 +277,20 @@ class WaitingTunnel implements Timer {
   }
 }
 
-function dial(context: PodContext, target: TunnelTarget, owner: TunnelOwner): Tunnel | string {
+function dial(
+  context: PodContext,
+  target: TunnelTarget,
+  owner: TunnelOwner,
+): ReturnType<DialTunnel> {
   const { thread } = context;
   const tls = thread.identities.ready(target.sourceIdentity);
-  if (tls === undefined) return `identity error: no certificate for "${target.sourceIdentity}"`;
+  if (tls === undefined) {
+    const reason = `identity error: no certificate for "${target.sourceIdentity}"`;
+    return { end: { failed: true, reason, stage: 'connect', cause: 'identity' } };
+  }
   const dialed = connectFromPod(context, target.address);
-  if ('reason' in dialed) return dialed.reason;
+  if ('reason' in dialed) return { end: { failed: true, reason: dialed.reason, stage: 'connect' } };
   const local = localAddress(dialed.fd) ?? target.address;
   const ends = { fd: dialed.fd, local, remote: target.address };
-  return Tunnel.dial(thread.tunnels, owner, tls, ends);
+  return { tunnel: Tunnel.dial(thread.tunnels, owner, tls, ends) };
 }
