@@ -82,7 +82,10 @@ const SEPARATOR = '\u0000';
  * peers claim are a quarter of them at most, and a tenth of that for each peer.
  */
 export class TrafficMetrics {
-  /** Accepted sockets that are open now, denied ones too. Not part of {@link TrafficMetrics.export}. */
+  /**
+   * Accepted sockets that are open now, denied ones too, without those of tunnels. Not part of
+   * {@link TrafficMetrics.export}.
+   */
   readonly socketsOpen: Record<Reporter, number> = { source: 0, destination: 0 };
   readonly #seriesMax: number;
   readonly #now: () => number;

@@ -289,6 +289,10 @@ describe('a connection', function () {
     expect(open.get('istio_tcp_sockets_open{reporter="source"}')).to.equal(
       (counted.near.get('istio_tcp_sockets_open{reporter="source"}') ?? 0) + 1,
     );
+    // At the far end the tunnel is what was accepted. It is the first from desk, and stays for the next connection.
+    const tunnels = 'istio_tcp_sockets_open{reporter="destination"}';
+    const accepted = (counted.far.get(tunnels) ?? 0) + 1;
+    expect((await mesh.metrics('far')).get(tunnels)).to.equal(accepted);
     const marks = [mark(mesh.tunnel('near')), mark(mesh.tunnel('far'))];
     await mesh.close(ends);
     for (const from of marks) await accessLine(from, new RegExp(`:${port} `));
@@ -332,6 +336,7 @@ describe('a connection', function () {
         [`istio_tcp_connections_closed_total{${labels}}`]: 1,
         [`istio_tcp_received_bytes_total{${labels}}`]: 'request'.length,
         [`istio_tcp_sent_bytes_total{${labels}}`]: 'the response'.length,
+        ...(node === 'far' && { [tunnels]: 1 }),
       });
     }
   });

@@ -193,7 +193,9 @@ export class DataPlane {
 
   #collect(): Collected {
     let connections = 0;
+    let tunnelSockets = 0;
     for (const pod of this.#pods.values()) {
+      tunnelSockets += pod.inbound.tunnels.size + pod.waiting.size;
       connections += pod.context.live.size;
       for (const connection of pod.context.live) connection.countBytes();
     }
@@ -201,9 +203,10 @@ export class DataPlane {
     let tunnelsSending = tunnels.ending.size;
     // A look at each socket, for which nobody asks in normal times.
     if (this.#draining) for (const pod of this.#pods.values()) tunnelsSending += pod.tunnelsSending;
+    const { source, destination } = metrics.socketsOpen;
     return {
       counts: metrics.takeChanges(),
-      socketsOpen: { ...metrics.socketsOpen },
+      socketsOpen: { source, destination: destination + tunnelSockets },
       connections,
       tunnelsSending,
       faults: loop.faults,

@@ -91,6 +91,7 @@ export interface Answers {
 export interface Collected {
   /** Since the last time. */
   readonly counts: TrafficCounts;
+  /** Accepted sockets: those of applications here, and of those elsewhere with the tunnels that come in. */
   readonly socketsOpen: { readonly source: number; readonly destination: number };
   readonly connections: number;
   /** Tunnels whose peers have not taken everything: those that have ended, and in a drain all. */
