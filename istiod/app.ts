@@ -23,6 +23,7 @@ import type { CertificateRoot } from './ca/root.ts';
 import { keptRoot } from './ca/root-secret.ts';
 import { CertificateService } from './ca/service.ts';
 import type { Config } from './config.ts';
+import { PolicyStatuses } from './controllers/policy-status.ts';
 import { RootCertificates } from './controllers/root-certificates.ts';
 import { type InputCollections, newInputCollections } from './inputs/collections.ts';
 import { ClusterWatch } from './inputs/watch.ts';
@@ -42,8 +43,9 @@ import { deriveMesh, type Mesh } from './translate/derive-mesh.ts';
 const ROOT_RETRY: BackoffPlan = { firstMs: 250, maxMs: 10_000, spread: 0.2 };
 const REQUEST_BYTES_MAX = 4 * 1024 * 1024;
 const DRAIN_MS = 5_000;
-/** The Lease of whoever publishes the root. */
+/** The Leases of whoever publishes the root, and of whoever writes the status of policies. */
 const ROOT_LEASE = 'istio-namespace-controller-election';
+const STATUS_LEASE = 'istio-status-leader';
 const VERSION = 'ambit';
 
 /** The control plane's parts, and how they are put together. */
@@ -123,11 +125,12 @@ export class App {
         changes.map(({ key }) => key),
       );
     });
-    this.#mesh.limitations.subscribe((changes) => {
+    this.#mesh.verdicts.subscribe((changes) => {
       for (const { after } of changes) {
-        if (after === undefined) continue;
-        const { name: policy, enforced, message } = after;
-        this.#log.warn('a policy is not enforced as it is written', { policy, enforced, message });
+        if (after?.limitation === undefined) continue;
+        const { name: policy, enforced, limitation } = after;
+        const line = 'a policy is not enforced as it is written';
+        this.#log.warn(line, { policy, enforced, limitation });
       }
     });
   }
@@ -148,7 +151,7 @@ export class App {
     const root = await this.#root();
     signing.root = root;
     this.#pending.delete('the root is there');
-    this.#publish(root);
+    this.#write(ROOT_LEASE, () => this.#publish(root));
 
     await this.#watch.synced();
     held[Symbol.dispose]();
@@ -159,6 +162,12 @@ export class App {
       policies: this.#mesh.policies.size,
     });
 
+    if (config.policyStatus) {
+      this.#write(STATUS_LEASE, () => {
+        const options = { clock: systemClock, log: log.scoped('istiod::status') };
+        return new PolicyStatuses(this.#client, this.#mesh.verdicts, options);
+      });
+    }
     const port = await this.#listen(root);
     this.#pending.delete('listening');
     const [http, monitoring] = admin.map(({ ports }) => ports[0]);
@@ -196,34 +205,34 @@ export class App {
     }
   }
 
-  /** One control plane of several keeps the root where pods find it. */
-  #publish(root: CertificateRoot): void {
+  /** Writes what others read, until the answer of `begin` is disposed: one control plane of several does. */
+  #write(lease: string, begin: () => Disposable): void {
     const { candidate: identity, mesh } = this.#config;
-    const log = this.#log.scoped('istiod::roots');
-    const begin = (): RootCertificates => {
-      const { certificatePem: rootPem } = root;
-      const publisher = new RootCertificates(this.#client, { rootPem, clock: systemClock, log });
-      publisher.start();
-      return publisher;
-    };
     if (identity === undefined) {
-      const publisher = begin();
-      this.#closers.push(() => publisher[Symbol.dispose]());
+      const writer = begin();
+      this.#closers.push(() => writer[Symbol.dispose]());
       return;
     }
     const election = new LeaderElection(this.#client, {
       namespace: mesh.systemNamespace,
-      name: ROOT_LEASE,
+      name: lease,
       identity,
       clock: systemClock,
-      log,
+      log: this.#log.scoped('istiod::leases'),
       lead: (signal) => {
-        const publisher = begin();
-        signal.addEventListener('abort', () => publisher[Symbol.dispose]());
+        const writer = begin();
+        signal.addEventListener('abort', () => writer[Symbol.dispose]());
       },
     });
     election.start();
     this.#closers.push(() => election.stop());
+  }
+
+  #publish({ certificatePem: rootPem }: CertificateRoot): Disposable {
+    const log = this.#log.scoped('istiod::roots');
+    const publisher = new RootCertificates(this.#client, { rootPem, clock: systemClock, log });
+    publisher.start();
+    return publisher;
   }
 
   async #listen(root: CertificateRoot): Promise<number> {

@@ -21,6 +21,8 @@ export interface Config {
   readonly tokenAudiences: readonly string[];
   /** Our name among several control planes of which one writes; undefined: there are no others. */
   readonly candidate: string | undefined;
+  /** Tell the authors of policies, in their status, what is made of them. */
+  readonly policyStatus: boolean;
   readonly connectionAgeMs: number;
   readonly host: string;
   readonly ports: {
@@ -66,6 +68,7 @@ export function readConfig(env: Environment = process.env): ConfigResult {
     candidate: reader.boolean('ENABLE_LEADER_ELECTION', true)
       ? reader.textOr('POD_NAME', `${hostname()}-${process.pid}`)
       : undefined,
+    policyStatus: reader.boolean('AMBIENT_ENABLE_STATUS', true),
     connectionAgeMs: reader.durationMs('MAX_CONNECTION_AGE', {
       fallback: 30 * MINUTE_MS,
       min: MINUTE_MS,

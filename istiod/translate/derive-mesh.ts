@@ -7,7 +7,7 @@ import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '../mod
 import { type AddressResource, type PolicyResource, sameVersion } from '../model/resource.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
-import { derivePolicies, type PolicyLimitation } from './derive-policies.ts';
+import { derivePolicies, type PolicyVerdict } from './derive-policies.ts';
 import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
 import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
@@ -31,7 +31,7 @@ export interface Mesh {
   readonly addressesByNode: Index<AddressResource>;
   readonly policies: Readable<PolicyResource>;
   /** For the authors of policies. */
-  readonly limitations: Readable<PolicyLimitation>;
+  readonly verdicts: Readable<PolicyVerdict>;
 }
 
 /** From what is watched to what is sent. */
@@ -51,6 +51,6 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     addressesByService: addresses.indexBy('service', ({ services: names }) => names),
     addressesByNode: addresses.indexBy('node', ({ node }) => (node === '' ? [] : [node])),
     policies: policies.resources,
-    limitations: policies.limitations,
+    verdicts: policies.verdicts,
   };
 }

@@ -12,16 +12,19 @@ import { translateAuthorization } from './authorization.ts';
 import { policyResource } from './encode.ts';
 import { mtlsPolicies, portPolicy, staticStrictPolicy } from './peer-authentication.ts';
 
-/** What the author of a policy should know: all or a part of it is not enforced as it is written. */
-export interface PolicyLimitation {
+/** What the author of a policy should know. */
+export interface PolicyVerdict {
   readonly name: string;
+  /** Something of it is enforced. */
   readonly enforced: boolean;
-  readonly message: string;
+  /** All or a part of it is not enforced as it is written. */
+  readonly limitation: string | undefined;
 }
 
 export interface DerivedPolicies {
   readonly resources: Readable<PolicyResource>;
-  readonly limitations: Readable<PolicyLimitation>;
+  /** One for each policy that is for node tunnels. */
+  readonly verdicts: Readable<PolicyVerdict>;
   /** The names, in order, of the policies that a workload refers to. */
   readonly fetchNames: (
     fetch: Fetch,
@@ -73,19 +76,18 @@ export function derivePolicies(
       fromMtls.ofPorts,
     ],
   });
-  const limitations = new DerivedCollection<Translated, PolicyLimitation>(
+  const verdicts = new DerivedCollection<Translated, PolicyVerdict>(
     graph,
-    'policy limitations',
+    'policy verdicts',
     translated,
     {
       keyOf: ({ name }) => name,
-      transformation: ({ name, resource, limitation }) =>
-        limitation === undefined
-          ? []
-          : [{ name, enforced: resource !== undefined, message: limitation }],
+      transformation: ({ name, resource, limitation }) => [
+        { name, enforced: resource !== undefined, limitation },
+      ],
     },
   );
-  return { resources, limitations, fetchNames: namesFetcher(graph, mesh, translated, fromMtls) };
+  return { resources, verdicts, fetchNames: namesFetcher(graph, mesh, translated, fromMtls) };
 }
 
 function translate(record: AuthorizationPolicyRecord, mesh: MeshSettings): readonly Translated[] {

@@ -148,10 +148,11 @@ export class TestCluster implements AsyncDisposable {
 
   /** A custom kind, whatever is in its objects. */
   async define(group: string, kind: string, plural: string): Promise<void> {
+    const anything = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
     const schema = {
       openAPIV3Schema: {
         type: 'object',
-        properties: { spec: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        properties: { spec: anything, status: anything },
       },
     };
     await this.client.create(CRDS, {
@@ -162,7 +163,9 @@ export class TestCluster implements AsyncDisposable {
         group,
         scope: 'Namespaced',
         names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
-        versions: [{ name: 'v1', served: true, storage: true, schema }],
+        versions: [
+          { name: 'v1', served: true, storage: true, schema, subresources: { status: {} } },
+        ],
       },
     });
   }

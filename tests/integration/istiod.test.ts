@@ -9,7 +9,14 @@ import { AddressSchema } from '#api/gen/workload_pb.ts';
 import { systemClock } from '#common/clock.ts';
 import { type Identity, parseIdentity } from '#common/tls/spiffe.ts';
 import { CaClient, type SignResult } from '#dataplane/identity/ca-client.ts';
-import { AUTHORIZATION_POLICIES, CONFIG_MAPS, LEASES, PODS, SERVICES } from '#kube/resources.ts';
+import {
+  AUTHORIZATION_POLICIES,
+  CONFIG_MAPS,
+  type Condition,
+  LEASES,
+  PODS,
+  SERVICES,
+} from '#kube/resources.ts';
 import { TestCluster, TestIstiod } from '#tests/bed/istiod.ts';
 import { Watcher } from '#tests/support/watcher.ts';
 import { XdsClient, type XdsClientEvent } from '#xds/client.ts';
@@ -176,6 +183,22 @@ describe('istiod on an API server', function () {
     throw new Error(`No root in ${namespace}`);
   };
 
+  async function accepted(name: string, generation: number): Promise<unknown> {
+    const watch = cluster.client.watch(AUTHORIZATION_POLICIES, {
+      namespace: 'shop',
+      fieldSelector: `metadata.name=${name}`,
+      sendInitialEvents: true,
+      signal: AbortSignal.timeout(50_000),
+    });
+    for await (const event of watch) {
+      if (event.type !== 'ADDED' && event.type !== 'MODIFIED') continue;
+      const conditions = event.object.status?.['conditions'] as readonly Condition[] | undefined;
+      const found = conditions?.find(({ type }) => type === 'ZtunnelAccepted');
+      if (found?.observedGeneration === generation) return found;
+    }
+    throw new Error(`No status of ${name}`);
+  }
+
   function proxy(how: { token?: string; mode?: 'on-demand'; node?: string } = {}): Proxy {
     const { address } = istiod;
     const one = new Proxy({ address, rootPem, token: how.token ?? token }, how.mode, how.node);
@@ -327,6 +350,29 @@ describe('istiod on an API server', function () {
       expect(refused)
         .to.have.property('reason')
         .that.contains('shop/cashier may not act for others');
+    });
+  });
+
+  describe('the status of policies', () => {
+    it('says what node tunnels make of them, and again when they change', async () => {
+      const get = { rules: [{ to: [{ operation: { methods: ['GET'] } }] }] };
+      const bad = policy('reads', { ...get, action: 'ALLOW' });
+      await cluster.client.create(AUTHORIZATION_POLICIES, bad);
+      expect(await accepted('reads', 1)).to.deep.include({
+        status: 'True',
+        reason: 'UnsupportedValue',
+      });
+      const spec = { action: 'AUDIT' };
+      const type = 'merge';
+      await cluster.client.patch(AUTHORIZATION_POLICIES, 'reads', 'shop', { spec }, { type });
+      expect(await accepted('reads', 2)).to.deep.include({
+        status: 'False',
+        reason: 'UnsupportedValue',
+      });
+      await cluster.client.create(AUTHORIZATION_POLICIES, policy('fine'));
+      expect(await accepted('fine', 1)).to.deep.include({ status: 'True', reason: 'Accepted' });
+      await cluster.client.delete(AUTHORIZATION_POLICIES, 'reads', 'shop');
+      await cluster.client.delete(AUTHORIZATION_POLICIES, 'fine', 'shop');
     });
   });
 

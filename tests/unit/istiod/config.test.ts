@@ -31,6 +31,7 @@ describe('readConfig()', () => {
       },
       tokenAudiences: ['istio-ca'],
       candidate: 'istiod-1',
+      policyStatus: true,
       connectionAgeMs: HOUR_MS / 2,
       host: '0.0.0.0',
       ports: { discovery: 15_012, http: 8_080, monitoring: 15_014 },

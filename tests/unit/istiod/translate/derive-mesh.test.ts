@@ -265,7 +265,7 @@ describe('deriveMesh() of policies', () => {
     );
     expect(till()?.authorizationPolicies).to.deep.equal([]);
     expect(world.mesh.policies.size).to.equal(0);
-    expect(world.mesh.limitations.get('shop/audit')?.enforced).to.equal(false);
+    expect(world.mesh.verdicts.get('shop/audit')?.enforced).to.equal(false);
   });
 
   it('sends the policy alone when its rules change, and the pods too when its selector does', () => {
