@@ -7,11 +7,17 @@ const CAP_SYS_NICE = 23n;
 /**
  * Gives all threads of this process the scheduling priority `nice` (-20 first, 19 last; setpriority(2) is per
  * thread on Linux, and new threads have that of the thread that starts them). False, and nothing changed, when
- * it could not be taken back: that needs CAP_SYS_NICE.
+ * it could not be taken back (that needs CAP_SYS_NICE), or when there is no descriptor to look with.
  */
 export function setThreadPriorities(nice: number): boolean {
-  if (!mayRaisePriority()) return false;
-  for (const thread of readdirSync('/proc/self/task')) {
+  let threads: readonly string[];
+  try {
+    if (!mayRaisePriority()) return false;
+    threads = readdirSync('/proc/self/task');
+  } catch {
+    return false;
+  }
+  for (const thread of threads) {
     try {
       setPriority(Number(thread), nice);
     } catch {

@@ -14,6 +14,7 @@ import type { MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import { openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
 import { netnsId, selfCheckNetns } from '#linux/netns.ts';
+import { setThreadPriorities } from '#linux/priority.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { selfTestOpenssl } from '#reactor/tls/self-test.ts';
@@ -133,6 +134,7 @@ export class App implements Process {
       totals: this.#totals,
       certificates: this.#certificates,
       process: this,
+      setPriorities: setThreadPriorities,
     });
     this.#admin = new AdminPages({
       config,

@@ -5,7 +5,6 @@ import type { Identity } from '#common/tls/spiffe.ts';
 import type { CertificateManager } from '#dataplane/identity/certificates.ts';
 import type { IdentityMaterial } from '#dataplane/identity/material.ts';
 import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
-import { setThreadPriorities } from '#linux/priority.ts';
 import type { Loop } from '#reactor/loop.ts';
 
 import { type Giver, type Handed, HandOverServer, takeOver } from './hand-over.ts';
@@ -64,6 +63,8 @@ interface Parts {
   readonly totals: TrafficTotals;
   readonly certificates: Pick<CertificateManager, 'materials' | 'seed'>;
   readonly process: Process;
+  /** Of all threads, as `setThreadPriorities()`: false when it could not be done. */
+  readonly setPriorities: (nice: number) => boolean;
 }
 
 /** Priority of a start beside a process that serves, and of an end beside one. */
@@ -93,6 +94,8 @@ export class Succession implements Giver {
   #moving = false;
   /** Why this process should end when that is over. */
   #endAfterMove: string | undefined;
+  /** The process has priority. */
+  #hurries = false;
   #server: HandOverServer | undefined;
   #listening: NodeJS.Timeout | undefined;
 
@@ -113,7 +116,7 @@ export class Succession implements Giver {
   prepare(): void {
     const { path } = this.#parts;
     this.isExpected = path !== undefined && existsSync(path);
-    if (this.isExpected) setThreadPriorities(STARTING_NICE);
+    if (this.isExpected) this.#parts.setPriorities(STARTING_NICE);
   }
 
   /** Takes what a predecessor has, if there is one. A text says why this process must end. */
@@ -121,8 +124,8 @@ export class Succession implements Giver {
     const { path } = this.#parts;
     if (path === undefined) return undefined;
     this.#moving = true;
-    if (this.isExpected) setThreadPriorities(MOVING_NICE);
-    const problem = await this.#takeOverFrom(loop, path).finally(calmDown);
+    if (this.isExpected) this.#hurry();
+    const problem = await this.#takeOverFrom(loop, path).finally(() => this.#calmDown());
     // A process that does not get it touches nothing of it any more: it just ends.
     if (problem !== undefined) return problem;
     this.#moving = false;
@@ -225,7 +228,7 @@ export class Succession implements Giver {
   async freeze(): Promise<Handed> {
     if (this.#parts.process.stopping) throw new Error('this process is about to end');
     this.#phases = new Phases();
-    setThreadPriorities(MOVING_NICE);
+    this.#hurry();
     this.#moving = true;
     try {
       return await this.#export();
@@ -267,7 +270,7 @@ export class Succession implements Giver {
   }
 
   thaw(reason: string): void {
-    calmDown();
+    this.#calmDown();
     this.#wipeExported();
     this.#parts.workers.broadcast({ kind: 'thaw' });
     this.#moving = false;
@@ -280,7 +283,7 @@ export class Succession implements Giver {
   async released(successorPid: number): Promise<void> {
     this.#phases.end('confirm');
     // Nobody waits for what is left to do.
-    setThreadPriorities(STARTING_NICE);
+    this.#parts.setPriorities(STARTING_NICE);
     this.#wipeExported();
     this.#parts.process.retire();
     try {
@@ -302,6 +305,20 @@ export class Succession implements Giver {
 
   // ---
 
+  #hurry(): void {
+    this.#hurries = this.#parts.setPriorities(MOVING_NICE);
+  }
+
+  /** Soon, and again until it succeeds: descriptors may be used up for a while. */
+  #calmDown(): void {
+    setTimeout(() => {
+      // The next hand-over may have begun.
+      if (this.#moving || this.isOver) return;
+      if (!this.#parts.setPriorities(0) && this.#hurries) this.#calmDown();
+      else this.#hurries = false;
+    }, CATCH_UP_MS).unref();
+  }
+
   /** There are keys in it. */
   #wipeExported(): void {
     for (const { bytes } of this.#exported) bytes.fill(0);
@@ -314,8 +331,4 @@ export class Succession implements Giver {
     this.#endAfterMove = undefined;
     if (why !== undefined) this.#parts.process.shutDown(why);
   }
-}
-
-function calmDown(): void {
-  setTimeout(() => setThreadPriorities(0), CATCH_UP_MS).unref();
 }

@@ -22,10 +22,12 @@ describe('Succession', () => {
   let succession: Succession;
   /** What a worker tells; throws when it can't. */
   let told: (index: number) => WorkerState;
+  let priorities: (nice: number) => boolean;
 
   beforeEach(() => {
     calls = [];
     told = (index) => ({ pods: [], collected: collected(index + 1), leftBehind: 0 });
+    priorities = () => false;
     totals = new TrafficTotals({ count: 0, ask: () => Promise.reject(new Error('not asked')) });
     const logged = logLines();
     ({ lines } = logged);
@@ -54,6 +56,7 @@ describe('Succession', () => {
         end: async () => void calls.push('end'),
         shutDown: (why) => calls.push(`shut down: ${why}`),
       },
+      setPriorities: (nice) => priorities(nice),
     });
   });
 
@@ -79,6 +82,20 @@ describe('Succession', () => {
     expect(totals.connections).to.equal(107);
     expect(calls).to.deep.equal(['thaw', 'take back']);
     expect(lines.at(-1)).to.include('the hand-over broke off').and.include(problem);
+  });
+
+  it('gives its priority back after a hand-over, however often that fails at first', async () => {
+    const given: number[] = [];
+    const calm = Promise.withResolvers<void>();
+    priorities = (nice) => {
+      given.push(nice);
+      if (given.length === 4) calm.resolve();
+      return nice < 0 || given.length === 4;
+    };
+    await succession.freeze();
+    succession.thaw('the successor is gone');
+    await calm.promise;
+    expect(given).to.deep.equal([-15, 0, 0, 0]);
   });
 
   it('defersEnd() puts a signal off while connections have no owner, and then it is obeyed', async () => {
