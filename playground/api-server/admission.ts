@@ -11,7 +11,7 @@ import {
   type ServiceAccountFields,
   serviceAccountNameOf,
 } from './service-account-admission.ts';
-import type { Store } from './store.ts';
+import type { Place, Store } from './store.ts';
 
 /** One change that somebody is allowed to make, before it is made. */
 export interface Attempt {
@@ -29,6 +29,10 @@ export interface Validator {
   validate(attempt: Attempt, result: () => StoredObject): Promise<void>;
 }
 
+/** Every namespace has one, made by a controller. */
+const DEFAULT_ACCOUNT = 'default';
+/** As long as a real API server waits for it. */
+const ACCOUNT_WAIT_MS = 1_000;
 const NODE_USER = 'system:node:';
 const NODES_GROUP = 'system:nodes';
 
@@ -43,7 +47,7 @@ export class Admission {
   }
 
   /** The object as it shall be created. @throws ApiError 403 */
-  mutate(attempt: Attempt & { readonly object: JsonObject }): JsonObject {
+  async mutate(attempt: Attempt & { readonly object: JsonObject }): Promise<JsonObject> {
     const { kind, info, object } = attempt;
     const isPod = kind.group === '' && kind.plural === 'pods' && info.subresource === '';
     return isPod && !isMirrorPod(object) ? this.#completePod(attempt) : object;
@@ -56,14 +60,15 @@ export class Admission {
     for (const validator of this.#validators) await validator.validate(attempt, result);
   }
 
-  #completePod(attempt: Attempt & { readonly object: JsonObject }): JsonObject {
+  async #completePod(attempt: Attempt & { readonly object: JsonObject }): Promise<JsonObject> {
     const { kind, info, object } = attempt;
     const name = serviceAccountNameOf(object);
     const accounts = this.#store.registry.find('', 'v1', 'serviceaccounts');
     if (accounts === undefined) return object;
+    const place = { namespace: namespaceOf(info), name };
+    if (name === DEFAULT_ACCOUNT) await this.#appearance(accounts, place, attempt.request.signal);
     try {
-      const account = this.#store.get(accounts, { namespace: namespaceOf(info), name });
-      return completePod(object, account as ServiceAccountFields);
+      return completePod(object, this.#store.get(accounts, place) as ServiceAccountFields);
     } catch (error) {
       if (!(error instanceof ApiError) || error.code !== 404) throw error;
       const where = `${info.namespace}/${name}`;
@@ -73,6 +78,24 @@ export class Admission {
         `error looking up service account ${where}: ${error.message}`,
       );
     }
+  }
+
+  /** A new namespace gets its default account in a moment: who comes earlier with a pod waits for it. */
+  async #appearance(kind: ServedKind, place: Place, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const selection = { namespace: place.namespace, fieldSelector: `metadata.name=${place.name}` };
+    if (this.#store.list(kind, selection).items.length > 0) return;
+    const watch = this.#store.watch(kind, selection, {
+      event: ({ type }) => {
+        if (type === 'ADDED') resolve();
+      },
+      end: () => resolve(),
+    });
+    const timer = setTimeout(resolve, ACCOUNT_WAIT_MS);
+    signal.addEventListener('abort', () => resolve(), { once: true });
+    await promise;
+    clearTimeout(timer);
+    watch.stop();
   }
 
   /** A node agent changes its own node, its own lease, and the pods that run on it. */

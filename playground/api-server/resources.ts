@@ -141,7 +141,7 @@ export class Resources {
     const options = writeOptions(request);
     const { store, admission } = this.#options;
     const attempt = { request, info, kind, dryRun: options.dryRun };
-    const object = admission.mutate({ ...attempt, operation: 'CREATE', object: given });
+    const object = await admission.mutate({ ...attempt, operation: 'CREATE', object: given });
     await admission.validate({ ...attempt, operation: 'CREATE', object }, () =>
       store.create(kind, namespaceOf(info), object, { ...options, dryRun: true }),
     );
