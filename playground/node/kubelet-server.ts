@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 
 import type { Logger } from '#common/log/logger.ts';
 
@@ -7,6 +9,9 @@ import type { KubeletConfig } from './config.ts';
 import type { Kubelet } from './kubelet.ts';
 import { readLog } from './log-reader.ts';
 import { handleUpgrade } from './streaming/upgrade.ts';
+
+/** Who may do everything to a cluster may do everything to its pods: the API server is one of them. */
+const MASTERS = 'system:masters';
 
 /** The kubelet's HTTPS server: for the API server alone, which both sides prove by the cluster's authority. */
 export class KubeletServer {
@@ -29,9 +34,10 @@ export class KubeletServer {
       },
       (request, response) => void this.#handle(request, response),
     );
-    this.#server.on('upgrade', (request, socket, head) =>
-      handleUpgrade(this.#kubelet, request, socket, head),
-    );
+    this.#server.on('upgrade', (request, socket, head) => {
+      if (isMaster(request)) handleUpgrade(this.#kubelet, request, socket, head);
+      else forbid(socket);
+    });
   }
 
   async listen(port: number): Promise<void> {
@@ -43,6 +49,7 @@ export class KubeletServer {
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
+      if (!isMaster(request)) return answer(response, 403, 'Forbidden\n');
       const url = new URL(request.url ?? '/', 'https://kubelet');
       const [, what = '', ...names] = url.pathname
         .split('/')
@@ -107,6 +114,17 @@ export class KubeletServer {
     });
     response.end();
   }
+}
+
+/** Others have certificates of the cluster too: users, and the other nodes. */
+function isMaster(request: IncomingMessage): boolean {
+  const { subject } = (request.socket as TLSSocket).getPeerCertificate();
+  // Several organizations are a list, whatever the types say.
+  return [subject?.O ?? []].flat().includes(MASTERS);
+}
+
+function forbid(socket: Duplex): void {
+  socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
 }
 
 function logOptions(parameters: URLSearchParams): Parameters<typeof readLog>[1] {

@@ -40,6 +40,11 @@ export class Kubectl {
     throw new Error(`kubectl ${args.join(' ')} succeeded: ${result.stdout.trim()}`);
   }
 
+  /** Runs another program that runs kubectl, which it finds as `kubectl`. */
+  around(command: readonly string[]): Promise<Result> {
+    return run(command, { env: this.#env, deadlineMs: DEADLINE_MS });
+  }
+
   /** Starts a command that stays: a watch, a log that is followed. */
   start(args: readonly string[]): Running {
     return start([program, ...args], { env: this.#env });

@@ -30,6 +30,11 @@ describe('a node of the playground', function () {
     await node[Symbol.asyncDispose]();
   });
 
+  it('answers nobody but the masters of the cluster', async () => {
+    expect(await node.get('/pods')).to.contain('PodList');
+    expect(await node.get('/pods', 'user')).to.equal('Forbidden\n');
+  });
+
   it('gives a pod an address of its own, reachable from the cluster and from other pods', async () => {
     node.apply(
       'echo',

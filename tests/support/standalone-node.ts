@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
-import { selfSigned } from '#common/tls/self-signed.ts';
 import type { Pod } from '#kube/resources.ts';
+import { issueCertificate, newAuthority } from '#playground/api-server/certificates.ts';
 import { must, type Result, type Running, run, start } from '#tests/bed/process.ts';
 
 const POLL_MS = 100;
@@ -28,14 +28,18 @@ export class StandaloneNode implements AsyncDisposable {
   static async start(): Promise<StandaloneNode> {
     const directory = mkdtempSync(join(tmpdir(), 'ambit-node-'));
     mkdirSync(join(directory, 'manifests'));
-    const uris = ['spiffe://test/node'];
-    const { certificatePem, privateKeyPem } = selfSigned({
-      uris,
-      notAfterMs: Date.now() + 3_600_000,
-    });
-    writeFileSync(join(directory, 'authority.pem'), certificatePem);
-    writeFileSync(join(directory, 'node.pem'), certificatePem);
-    writeFileSync(join(directory, 'node.key'), privateKeyPem);
+    const authority = newAuthority(Date.now());
+    const own = issueCertificate(
+      authority,
+      { commonName: 'test', organizations: ['system:masters'], dns: ['node'] },
+      Date.now(),
+    );
+    writeFileSync(join(directory, 'authority.pem'), authority.certificatePem);
+    writeFileSync(join(directory, 'node.pem'), own.certificatePem);
+    writeFileSync(join(directory, 'node.key'), own.privateKeyPem);
+    const user = issueCertificate(authority, { commonName: 'user' }, Date.now());
+    writeFileSync(join(directory, 'user.pem'), user.certificatePem);
+    writeFileSync(join(directory, 'user.key'), user.privateKeyPem);
     const node = new StandaloneNode(directory);
     await node.#running.waitFor(/^started$/);
     node.#pid = readFileSync(
@@ -56,9 +60,10 @@ export class StandaloneNode implements AsyncDisposable {
     rmSync(join(this.directory, 'manifests', `${name}.json`));
   }
 
-  async get(path: string): Promise<string> {
+  /** Asks the kubelet: as the API server does, or as somebody else of the cluster. */
+  async get(path: string, as: 'node' | 'user' = 'node'): Promise<string> {
     const own = (name: string): string => join(this.directory, name);
-    const keys = ['--cert', own('node.pem'), '--key', own('node.key'), '--insecure'];
+    const keys = ['--cert', own(`${as}.pem`), '--key', own(`${as}.key`), '--insecure'];
     const result = await this.inNode([
       'curl',
       '--silent',
