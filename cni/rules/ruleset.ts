@@ -156,9 +156,9 @@ export function captureRules(given: CaptureOptions = {}): Ruleset {
  * forgets how the open connections were redirected.
  */
 export function drainRules(capture: Ruleset): Ruleset {
-  const chains = capture.chains.map((chain) =>
-    chain.type === 'nat' ? { ...chain, rules: [] } : chain,
-  );
+  const chains = capture.chains
+    .filter(({ rules }) => rules.every(({ action }) => action.kind !== 'drop'))
+    .map((chain) => (chain.type === 'nat' ? { ...chain, rules: [] } : chain));
   return { ...capture, chains };
 }
 

@@ -99,6 +99,12 @@ describe('the node agent', function () {
     await bed.label(null);
     await bed.annotated(till, undefined);
     await isAlive(earlier);
+    // At once, also from the node.
+    expect((await open()).tunneled).to.equal(false);
+    const listener = bed.sockets.listen(shop, { port: 6_998 });
+    await bed.sockets.mustDial(bed.node, { ip: shop.ipv4, port: 6_998 });
+    expect(peerAddress(await bed.sockets.accept(listener))?.ip).to.not.equal('169.254.7.127');
+    expect(await bed.rules(till)).to.not.equal('');
     bed.sockets.close(earlier.client);
     await bed.until('no rule is left', async () => (await bed.rules(till)) === '');
     expect((await open()).tunneled).to.equal(false);

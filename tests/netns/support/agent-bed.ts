@@ -125,7 +125,7 @@ export class AgentBed implements AsyncDisposable {
         CNI_HOST_PROJECT: process.cwd(),
         HEALTH_PORT: String(this.healthPort),
         MONITORING_PORT: '0',
-        AMBIENT_DRAIN_TIME: '2s',
+        AMBIENT_DRAIN_TIME: '4s',
         AMBIENT_AUDIT_INTERVAL: '1s',
         ...env,
       },

@@ -1,7 +1,14 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { type Chain, captureRules, ownMark, proxyPorts, type Rule } from '#cni/rules/ruleset.ts';
+import {
+  type Chain,
+  captureRules,
+  drainRules,
+  ownMark,
+  proxyPorts,
+  type Rule,
+} from '#cni/rules/ruleset.ts';
 
 describe('captureRules()', () => {
   it('accepts the marked traffic of the proxy before any redirect', () => {
@@ -111,3 +118,20 @@ function acceptsOwnTraffic(rule: Rule): boolean {
 function redirectsTo(rule: Rule, port: number): boolean {
   return rule.action.kind === 'redirect' && rule.action.port === port;
 }
+
+describe('drainRules()', () => {
+  const capture = captureRules({ dns: true });
+  const drain = drainRules(capture);
+
+  it('redirects and refuses nothing', () => {
+    const actions = drain.chains.flatMap(({ rules }) => rules.map(({ action }) => action.kind));
+    expect(actions).to.not.include('redirect').and.not.include('drop');
+    expect(actions).to.include.members(['remember', 'copy-connection-mark']);
+  });
+
+  it('keeps the NAT hooks and the routing, by which open connections find their way', () => {
+    const hooks = drain.chains.filter(({ type }) => type === 'nat').map(({ hook }) => hook);
+    expect(hooks).to.deep.equal(['prerouting', 'output']);
+    expect([drain.table, drain.routing]).to.deep.equal([capture.table, capture.routing]);
+  });
+});
