@@ -135,10 +135,16 @@ export class ApiAccess implements ClusterAccess {
     }
     const held = watch;
     held.holders += 1;
+    const stops: (() => void)[] = [];
     return {
       current: () => held.informer.get(`${namespace}/${name}`) as T | undefined,
       synced: held.informer.synced,
+      onChange: (listener) => {
+        const handler = { added: listener, changed: listener, removed: listener };
+        stops.push(held.informer.on(handler));
+      },
       release: () => {
+        for (const stop of stops) stop();
         held.holders -= 1;
         if (held.holders > 0) return;
         held.informer.stop();

@@ -6,6 +6,8 @@ export interface WatchedObject<T> {
   current(): T | undefined;
   /** Resolves when it has been looked for once. */
   readonly synced: Promise<void>;
+  /** Calls `listener` when it comes, changes or goes; until it is released. */
+  onChange(listener: () => void): void;
   release(): void;
 }
 

@@ -49,13 +49,14 @@ export class ContainerRunner {
   constructor(context: PodContext, container: Container, init: boolean) {
     this.#context = context;
     this.#container = container;
+    const before = earlierRun(context, container.name, init);
     const hasInit = (context.pod().spec.initContainers ?? []).length > 0;
     this.#record = {
       container,
       init,
       state: { waiting: { reason: hasInit ? 'PodInitializing' : 'ContainerCreating' } },
-      lastState: {},
-      restartCount: 0,
+      lastState: before.lastState,
+      restartCount: before.restartCount,
       containerId: undefined,
       started: false,
       ready: false,
@@ -361,6 +362,31 @@ export class ContainerRunner {
     }
   }
 }
+
+/** What the pod's object says of a run that ended with an earlier kubelet of this node. */
+function earlierRun(
+  context: PodContext,
+  name: string,
+  init: boolean,
+): Pick<ContainerRecord, 'lastState' | 'restartCount'> {
+  const { status } = context.pod();
+  const statuses = (init ? status?.initContainerStatuses : status?.containerStatuses) ?? [];
+  const seen = statuses.find((each) => each.name === name);
+  if (seen?.containerID === undefined) return { lastState: {}, restartCount: 0 };
+  const { containerID, restartCount, state = {} } = seen;
+  const lost = {
+    exitCode: EXIT_CODE_UNKNOWN,
+    reason: 'Unknown',
+    ...(state.running === undefined ? {} : { startedAt: state.running.startedAt }),
+    finishedAt: apiTime(),
+    containerID,
+  };
+  const lastState = { terminated: state.terminated ?? lost };
+  return { lastState, restartCount: restartCount + 1 };
+}
+
+/** As container runtimes say it of what nobody has watched to its end. */
+const EXIT_CODE_UNKNOWN = 255;
 
 /** Only `rmdir` removes a control group: its files are not files. */
 function removeCgroup(directory: string): void {

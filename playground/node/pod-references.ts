@@ -53,6 +53,12 @@ export class PodReferences implements PodObjects {
     ]);
   }
 
+  /** Calls `listener` whenever one of them comes, changes or goes. */
+  onChange(listener: () => void): void {
+    for (const each of this.#configMaps.values()) each.onChange(listener);
+    for (const each of this.#secrets.values()) each.onChange(listener);
+  }
+
   configMap(name: string): ConfigMap | undefined {
     return this.#configMaps.get(name)?.current();
   }

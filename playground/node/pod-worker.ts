@@ -34,11 +34,15 @@ export class PodWorker {
   readonly #startTime: string;
   readonly #terminating = new AbortController();
   #graceMs = 0;
+  /** All volumes have been made once. */
+  #mounted = false;
   #pod: Pod;
   #sandbox: Sandbox | undefined;
   #sandboxGone = false;
   #status: PodStatus | undefined;
   #reportDue = false;
+  /** What waits for something outside of the pod, so that it looks at once. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(node: NodeContext, pod: Pod) {
     this.#node = node;
@@ -63,6 +67,7 @@ export class PodWorker {
       ),
       ...pod.spec.containers.map((each) => new ContainerRunner(this.#context, each, false)),
     ];
+    this.#references.onChange(() => this.#referencesChanged());
     this.done = this.#run();
   }
 
@@ -140,6 +145,7 @@ export class PodWorker {
       if (problem !== undefined) this.#event('Warning', 'FailedMount', problem);
       return problem === undefined;
     });
+    this.#mounted = mounted;
     if (!mounted || this.#pod.spec.hostNetwork === true) return mounted;
     return this.#retry(async () => {
       const { namespace = 'default', name, uid = '' } = this.#pod.metadata;
@@ -197,6 +203,11 @@ export class PodWorker {
     this.#changed();
   }
 
+  #referencesChanged(): void {
+    for (const look of this.#waiting) look();
+    if (this.#mounted) void this.#refresh();
+  }
+
   async #refresh(): Promise<void> {
     const problem = await this.#volumes.setUp(this.#place());
     if (problem !== undefined) this.#node.log.warn('a volume is out of date', { problem });
@@ -207,7 +218,10 @@ export class PodWorker {
     let delayMs = RETRY_FIRST_MS;
     while (!this.#terminating.signal.aborted) {
       if (await attempt()) return true;
-      await Promise.race([wait(delayMs), this.#terminated()]);
+      const changed = Promise.withResolvers<void>();
+      this.#waiting.add(changed.resolve);
+      await Promise.race([wait(delayMs), this.#terminated(), changed.promise]);
+      this.#waiting.delete(changed.resolve);
       delayMs = Math.min(RETRY_MS_MAX, delayMs * 2);
     }
     return false;

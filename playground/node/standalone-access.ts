@@ -92,7 +92,8 @@ export class StandaloneAccess implements ClusterAccess {
           each.metadata.name === name &&
           (each.metadata.namespace ?? 'default') === namespace,
       ) as T | undefined;
-    return { current, synced: Promise.resolve(), release: () => undefined };
+    // Pods look again after some time by themselves.
+    return { current, synced: Promise.resolve(), onChange: doNothing, release: doNothing };
   }
 }
 
@@ -100,6 +101,10 @@ export class StandaloneAccess implements ClusterAccess {
 function defaulted(object: KubeObject): KubeObject {
   const { namespace = 'default', name, uid = `static-${namespace}-${name}` } = object.metadata;
   return { ...object, metadata: { ...object.metadata, namespace, uid } };
+}
+
+function doNothing(): void {
+  // Nothing is held here that would have to be given back.
 }
 
 function isPod(object: KubeObject): object is Pod {

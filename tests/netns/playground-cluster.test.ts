@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
 
-import { NODES, PODS, type Pod, SERVICES } from '#kube/resources.ts';
+import { CONFIG_MAPS, NODES, PODS, type Pod, SERVICES } from '#kube/resources.ts';
 import { type Cluster, Clusters } from '#tests/support/cluster.ts';
 import { execInPod } from '#tests/support/exec-client.ts';
 
@@ -169,6 +169,38 @@ describe('a cluster of the playground', function () {
     );
     expect(leaving?.metadata.deletionGracePeriodSeconds).to.equal(30);
     await cluster.podUntil('leaver', (each) => each === undefined);
+  });
+
+  it('starts a pod as soon as what it refers to is there', async () => {
+    const env = [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'later', key: 'a' } } }];
+    const volumes = [{ name: 'later', configMap: { name: 'later' } }];
+    const container = { command: ['sh', '-c', 'echo $A; sleep infinity & wait'], env };
+    await cluster.client.create(PODS, pod('waiter', 'node-1', container, { volumes }));
+    await cluster.podUntil('waiter', (each) => each?.status?.phase === 'Pending');
+    await cluster.client.create(CONFIG_MAPS, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'later', namespace: 'default' },
+      data: { a: 'there' },
+    });
+    await cluster.podUntil('waiter', isReady);
+    expect(await cluster.logs('waiter')).to.equal('there\n');
+  });
+
+  it('brings the pods of a node back when the node is killed, and counts that', async () => {
+    const killed = await cluster.podUntil('shell', isReady);
+    const [first] = processesOf(`${clusters.directory}/ambit/shop/nodes/node-2/start.sh`);
+    process.kill(Number(first), 'SIGKILL');
+    const back = await cluster.podUntil(
+      'shell',
+      (each) => each?.status?.containerStatuses?.[0]?.restartCount === 1 && isReady(each),
+    );
+    expect(back?.metadata.uid).to.equal(killed?.metadata.uid);
+    expect(back?.status?.containerStatuses?.[0]?.lastState?.terminated).to.deep.include({
+      exitCode: 255,
+      reason: 'Unknown',
+      containerID: killed?.status?.containerStatuses?.[0]?.containerID,
+    });
   });
 
   it('says that the name or the port is taken, and leaves the cluster alone', async () => {
