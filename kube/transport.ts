@@ -14,6 +14,8 @@ export interface KubeCredentials {
   readonly clientKeyPem?: string;
   /** Asked before each request: tokens rotate. */
   readonly token?: () => string;
+  /** What to call oneself; the server names what was written after it. Default `ambit`. */
+  readonly userAgent?: string;
   /** The name to expect in the server's certificate, when it is not that of `server`. */
   readonly serverName?: string;
 }
@@ -141,7 +143,7 @@ export class Transport {
       ...(exchange.signal === undefined ? {} : { signal: exchange.signal }),
       headers: {
         accept: 'application/json',
-        'user-agent': 'ambit',
+        'user-agent': this.#credentials.userAgent ?? 'ambit',
         ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(body === undefined
           ? {}

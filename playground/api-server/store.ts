@@ -111,6 +111,11 @@ const BOOKMARK_INTERVAL_MS = 60_000;
 // Without these a cluster is none: the reference's admission keeps them, too.
 const LASTING_NAMESPACES = new Set(['default', 'kube-system', 'kube-public']);
 
+// As the reference keeps them.
+const EVENT_AGE_MAX_MS = 60 * 60_000;
+// One that goes on happening stays among the oldest: those behind it are to be reached all the same.
+const EVENTS_LOOKED_AT = 16;
+
 // A patch is tried again when its object changed under it; nothing changes under a synchronous one,
 // so this only bounds what cannot happen.
 const GENERATED_NAME_TRIES_MAX = 8;
@@ -297,6 +302,7 @@ export class Store {
     options: InnerOptions,
   ): StoredObject {
     if (kind.terminating === true) throw createWhileTerminating(kind);
+    if (kind.storageKey === 'events' && !options.dryRun) this.#expireEvents(kind);
     this.#checkNamespace(kind, namespace, object.metadata.name ?? '');
     const { generateName: prefix } = object.metadata;
     if (!object.metadata.name && prefix)
@@ -344,6 +350,16 @@ export class Store {
       };
     }
     return { object: convertTo(this.#commit(kind, 'MODIFIED', write), kind), created: false };
+  }
+
+  /** Takes the oldest events away. As each new one does this, a few looks are enough. */
+  #expireEvents(kind: ServedKind): void {
+    const limitMs = this.#clock.now() - EVENT_AGE_MAX_MS;
+    const oldest = this.#cache(kind).values().take(EVENTS_LOOKED_AT);
+    for (const event of oldest.toArray()) {
+      const last = textAt(event, 'lastTimestamp') || textAt(event, 'metadata', 'creationTimestamp');
+      if (Date.parse(last) < limitMs) this.#remove(kind, event, false);
+    }
   }
 
   #context(): PipelineContext {

@@ -52,7 +52,8 @@ export class WatchCache {
     return this.#objects.get(key);
   }
 
-  values(): Iterable<StoredObject> {
+  /** In the order in which they were created. */
+  values(): IteratorObject<StoredObject> {
     return this.#objects.values();
   }
 

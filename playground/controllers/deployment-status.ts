@@ -14,7 +14,7 @@ export function deploymentStatus(
 ): DeploymentStatus {
   const counts = countsOf(deployment, sets);
   return {
-    ...counts,
+    ...withoutZeros(counts),
     ...(deployment.status?.collisionCount === undefined
       ? {}
       : { collisionCount: deployment.status.collisionCount }),
@@ -31,9 +31,9 @@ export function deploymentStatus(
 export function isComplete(deployment: Deployment, status: DeploymentStatus): boolean {
   const wanted = deployment.spec.replicas ?? 1;
   return (
-    status.updatedReplicas === wanted &&
-    status.replicas === wanted &&
-    status.availableReplicas === wanted &&
+    (status.updatedReplicas ?? 0) === wanted &&
+    (status.replicas ?? 0) === wanted &&
+    (status.availableReplicas ?? 0) === wanted &&
     (status.observedGeneration ?? 0) >= (deployment.metadata.generation ?? 0)
   );
 }
@@ -61,6 +61,11 @@ function countsOf(deployment: Deployment, sets: RolloutSets): DeploymentStatus {
     availableReplicas,
     unavailableReplicas: Math.max(0, sum(all, sizeOf) - availableReplicas),
   };
+}
+
+/** Zeros are left out, as other servers do it. */
+function withoutZeros(counts: DeploymentStatus): DeploymentStatus {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0));
 }
 
 function availableCondition(deployment: Deployment, available: number): Condition {

@@ -225,12 +225,16 @@ export function replicaSetStatus(
       : { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: failure },
     nowMs,
   ).filter(({ status }) => status === 'True');
-  const status: ReplicaSetStatus = {
-    replicas: active.length,
+  const counts = {
     fullyLabeledReplicas: active.filter(({ metadata }) => matchesLabels(required, metadata.labels))
       .length,
     readyReplicas: active.filter(isReady).length,
     availableReplicas: available,
+  };
+  const status: ReplicaSetStatus = {
+    replicas: active.length,
+    // Zeros are left out, as other servers do it.
+    ...Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)),
     observedGeneration: set.metadata.generation ?? 0,
     ...(conditions.length === 0 ? {} : { conditions }),
   };

@@ -1,4 +1,4 @@
-import { systemClock } from '#common/clock.ts';
+import { type Clock, systemClock } from '#common/clock.ts';
 import { builtinKinds } from '#playground/api-server/builtin-kinds.ts';
 import type { Status } from '#playground/api-server/errors.ts';
 import { ApiError } from '#playground/api-server/errors.ts';
@@ -18,8 +18,8 @@ export const asTester: WriteOptions = {
 };
 
 /** A store with the built-in kinds and the namespace "shop"; its versions start at `firstVersion`. */
-export function shopStore(firstVersion = 1): Store {
-  const store = new Store(new KindRegistry(builtinKinds()), systemClock, firstVersion);
+export function shopStore(firstVersion = 1, clock: Clock = systemClock): Store {
+  const store = new Store(new KindRegistry(builtinKinds()), clock, firstVersion);
   store.create(builtin(store, 'namespaces'), undefined, { metadata: { name: 'shop' } }, asTester);
   return store;
 }

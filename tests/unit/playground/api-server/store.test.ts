@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import { asTester, builtin, EventList, refusal, shopStore } from '#tests/support/api-store.ts';
+import { ManualClock } from '#tests/support/manual-clock.ts';
 
 function configMap(name: string, data: Record<string, string> = {}): object {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data };
@@ -258,5 +259,24 @@ describe('Store', () => {
       code: 403,
       message: 'namespaces "default" is forbidden: this namespace may not be deleted',
     });
+  });
+
+  it('create() of an event takes away those that are older than an hour', () => {
+    const clock = new ManualClock();
+    const store = shopStore(1, clock);
+    const kind = builtin(store, 'events');
+    const event = (name: string): void => {
+      const involvedObject = { kind: 'Pod', name: 'web', namespace: 'shop' };
+      store.create(kind, 'shop', { metadata: { name }, involvedObject }, asTester);
+    };
+    const names = (): readonly string[] =>
+      store.list(kind).items.map(({ metadata }) => metadata.name);
+    event('first');
+    clock.jump(59 * 60_000);
+    event('second');
+    expect(names()).to.deep.equal(['first', 'second']);
+    clock.jump(2 * 60_000);
+    event('third');
+    expect(names()).to.deep.equal(['second', 'third']);
   });
 });

@@ -58,6 +58,13 @@ describe('deploymentStatus()', () => {
     expect(isComplete(deployment(), third)).to.equal(true);
   });
 
+  it('leaves out what there is none of', () => {
+    const none = { current: replicaSet('new', 0), old: [] };
+    expect(after(undefined, none, 0)).to.have.all.keys('observedGeneration', 'conditions');
+    const status = deploymentStatus(deployment({ replicas: 0 }), none, START_MS);
+    expect(isComplete(deployment({ replicas: 0 }), status)).to.equal(true);
+  });
+
   it('says the same again without a change of its times', () => {
     const status = after(after(undefined, begun, 0), done, 1);
     expect(after(status, done, 500)).to.deep.equal(status);
