@@ -159,7 +159,7 @@ describe('dumpService()', () => {
   });
 
   it('prints what the local configuration reads back, endpoints aside', () => {
-    const text = JSON.stringify({ services: [dumpService(everything, [])] });
+    const text = JSON.stringify({ services: [dumpService(everything, [])], policies: [] });
     expect(parseLocalConfig(text, 'dump.json')).to.deep.equal({
       kind: 'ok',
       snapshot: { workloads: [], services: [everything], policies: [] },
