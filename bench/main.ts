@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 
 import { becomeRoot } from '#tests/bed/root.ts';
@@ -19,6 +19,12 @@ switch (given.kind) {
     process.exitCode = 2;
     break;
   case 'run': {
+    const unwritable = problemWith(given.options.out);
+    if (unwritable !== undefined) {
+      console.error(`Cannot write the result: ${unwritable}`);
+      process.exitCode = 2;
+      break;
+    }
     const standing = await becomeRoot();
     if (standing.kind === 'root') process.exitCode = await run(given.options);
     else if (standing.kind === 'done') process.exitCode = standing.exitCode;
@@ -54,6 +60,17 @@ async function run(options: BenchOptions): Promise<number> {
   }
   report(options, { columns, samples, problems });
   return problems.length > 0 ? 1 : 0;
+}
+
+/** Known before the measurement, not after it. What is in the file stays until then. */
+function problemWith(out: string | undefined): string | undefined {
+  if (out === undefined) return undefined;
+  try {
+    closeSync(openSync(out, 'a'));
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
 }
 
 function report(

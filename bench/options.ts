@@ -40,7 +40,8 @@ const ROUNDS_MAX = 50;
 export const usage: string = `Usage: npm run bench -- [options]
 
 Measures this project's node tunnel and haproxy (TCP mode, mutual TLS) on the same path in the same run.
-Needs Linux, root or user namespaces, and: haproxy iperf3 nginx wrk ip nft.
+Needs Linux, root or user namespaces, and what it installs as root on Debian:
+haproxy iperf3 nginx wrk h2load curl openssl ip nft nsenter unshare.
 
   --seconds N            length of each load in seconds (default ${SECONDS_DEFAULT}, 1 to ${SECONDS_MAX})
   --rounds N             times every column is measured, in turns (default ${ROUNDS_DEFAULT}, 1 to ${ROUNDS_MAX})
