@@ -242,13 +242,30 @@ function readStateSource(reader: EnvReader, self: SelfConfig): StateSource {
   return { kind: 'inline', text: '' };
 }
 
+/** The kernel's address has 108 bytes, the last of which is 0. */
+const SOCKET_PATH_BYTES_MAX = 107;
+/** Of a name that the socket has at first: a dot and a process id. */
+const TEMPORARY_BYTES = 8;
+
+function refuseLongPath(reader: EnvReader, name: string, path: string, max: number): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= max) return;
+  reader.refuse(
+    `${name} is a path of ${bytes} bytes, want at most ${max}: ${JSON.stringify(path)}`,
+  );
+}
+
 function readInpod(reader: EnvReader): InpodConfig {
   const agentSocketPath = reader.textOr('INPOD_UDS', '/var/run/ztunnel/ztunnel.sock');
+  const handOverSocketPath = reader.isEmpty('HANDOVER_UDS')
+    ? undefined
+    : reader.textOr('HANDOVER_UDS', `${agentSocketPath}.handover`);
+  refuseLongPath(reader, 'INPOD_UDS', agentSocketPath, SOCKET_PATH_BYTES_MAX);
+  const handOverMax = SOCKET_PATH_BYTES_MAX - TEMPORARY_BYTES;
+  refuseLongPath(reader, 'HANDOVER_UDS', handOverSocketPath ?? '', handOverMax);
   return {
     agentSocketPath,
-    handOverSocketPath: reader.isEmpty('HANDOVER_UDS')
-      ? undefined
-      : reader.textOr('HANDOVER_UDS', `${agentSocketPath}.handover`),
+    handOverSocketPath,
     packetMark: reader.integer('PACKET_MARK', { fallback: 1_337, min: 1, max: 0xffff_ffff }),
     portReuse: reader.boolean('INPOD_PORT_REUSE', true),
   };

@@ -134,6 +134,11 @@ function wildcard(ipv6: boolean): string {
 }
 
 function changeLogging(logging: LoggingControl, { query }: AdminRequest): AdminResponse {
+  const unknown = [...query.keys()].find((name) => name !== 'level' && name !== 'reset');
+  if (unknown !== undefined) {
+    const body = `Unknown parameter ${JSON.stringify(unknown)}: want level=FILTER, or reset\n`;
+    return { status: 400, body };
+  }
   const filter = query.get('level');
   if (query.has('reset')) {
     logging.reset();

@@ -178,6 +178,20 @@ describe('readConfig()', () => {
     }
   });
 
+  it('refuses paths that are too long for a socket', () => {
+    const path = `/${'x'.repeat(98)}`;
+    expect(
+      problemsOf({ ...minimal, INPOD_UDS: `${path}12345678`, HANDOVER_UDS: path }),
+    ).to.deep.equal([]);
+    const [agent, successor] = problemsOf({
+      ...minimal,
+      INPOD_UDS: `${path}123456789`,
+      HANDOVER_UDS: `${path}é`,
+    });
+    expect(agent).to.include('INPOD_UDS is a path of 108 bytes, want at most 107');
+    expect(successor).to.include('HANDOVER_UDS is a path of 101 bytes, want at most 99');
+  });
+
   it('reports all problems at once', () => {
     expect(
       problemsOf({ PROXY_MODE: 'dedicated', PACKET_MARK: 'x', IPV6_ENABLED: 'maybe' }),

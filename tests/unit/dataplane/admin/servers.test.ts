@@ -59,6 +59,7 @@ describe('servers for operators', () => {
         ['/logging?level=debug', 200, 'current log level is debug\n'],
         ['/logging?level=access:debug,info', 200, 'current log level is access:debug,info\n'],
         ['/logging?level=', 200, 'current log level is access:debug,info\n'],
+        ['/logging?lvl=debug', 400, 'Unknown parameter "lvl": want level=FILTER, or reset'],
         ['/logging?level=loud', 400, 'Cannot read log filter: part "loud": want a level'],
         ['/logging', 200, 'current log level is access:debug,info\n'],
         ['/logging?reset', 200, 'current log level is info\n'],
