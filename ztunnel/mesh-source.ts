@@ -3,6 +3,7 @@ import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { diff, EMPTY_SNAPSHOT, type MeshDelta, type MeshSnapshot } from '#dataplane/state/delta.ts';
+import { doubtsAbout } from '#dataplane/state/doubts.ts';
 import { describeProblems, parseLocalConfig } from '#dataplane/state/local-config.ts';
 
 import {
@@ -197,6 +198,9 @@ export class MeshSource implements MeshConfiguration {
       const more = lifted.length > NAMES_MAX ? ` and ${lifted.length - NAMES_MAX} more` : '';
       const names = lifted.slice(0, NAMES_MAX).join(', ');
       this.#events.onWarning(`policies are no longer in force: ${names}${more}`);
+    }
+    for (const doubt of doubtsAbout(parsed.snapshot)) {
+      this.#events.onWarning(`${name}: ${doubt}`);
     }
     this.#events.onDelta(delta);
     return [];

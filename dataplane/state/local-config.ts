@@ -32,6 +32,9 @@ export type LocalConfig =
 /** Characters of a text: some 20,000 workloads. Local configuration is for tests and small set-ups. */
 export const LOCAL_CONFIG_LENGTH_MAX = 16_777_216;
 
+/** Of a text that is not YAML at all: what comes after the first mistakes follows from them. */
+const SYNTAX_PROBLEMS_MAX = 3;
+
 /**
  * Reads a mesh from YAML or JSON: `workloads`, `services` and `policies`, each a list that may be
  * missing, in the shape of the admin page's dump (see dump.ts). A text with any problem is refused as
@@ -51,6 +54,7 @@ export function parseLocalConfig(text: string, fileName: string): LocalConfig {
   for (const problem of [...document.errors, ...document.warnings]) {
     // Unknown tags are left to the readers, which know what was wanted in their place.
     if (problem.code === 'TAG_RESOLVE_FAILED') continue;
+    if (config.problems.length >= SYNTAX_PROBLEMS_MAX) break;
     config.report(problem.pos[0], '', yamlProblem(problem));
   }
   if (config.problems.length > 0) return refused(fileName, config.problems);
@@ -60,16 +64,25 @@ export function parseLocalConfig(text: string, fileName: string): LocalConfig {
   return { kind: 'ok', snapshot, ...(root.has('policies') ? {} : { lacksPolicies: true }) };
 }
 
-/** One line for each problem: `file:line:column: path (object): message`. */
+/**
+ * One line for each problem: `file:line:column: path (object): message`. What the text has of control characters
+ * is shown escaped: it may be any file, and who reads this may be a terminal.
+ */
 export function describeProblems(fileName: string, problems: readonly ConfigProblem[]): string {
   return problems
     .map(({ line, column, path, object, message }) => {
       const place = object === undefined ? path : `${path} (${object})`;
-      return [`${fileName}:${line}:${column}`, ...(place === '' ? [] : [place]), message].join(
-        ': ',
-      );
+      const parts = [`${fileName}:${line}:${column}`, ...(place === '' ? [] : [place]), message];
+      return parts.join(': ').replaceAll(CONTROL_CHARACTERS, escaped);
     })
     .join('\n');
+}
+
+const CONTROL_CHARACTERS = /\p{Cc}/gu;
+
+function escaped(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  return character === '\n' ? '\\n' : `\\x${code.toString(16).padStart(2, '0')}`;
 }
 
 function readSnapshot(root: ConfigValue): MeshSnapshot {

@@ -130,6 +130,15 @@ describe('MeshSource', function () {
       ]);
     });
 
+    it('warns of policies that restrict nobody', async () => {
+      writeOld(path, `policies:\n${NO_BOB.replace('Global', 'Namespace')}`);
+      expect(await open().load()).to.deep.equal([]);
+      expect(heard).to.deep.equal([
+        `warning: ${path}: policy "default/no-bob" restricts nobody: no workload is in namespace "default"`,
+        'in force: no-bob',
+      ]);
+    });
+
     it('reads a text that was given as it is, too', async () => {
       expect(await open({ kind: 'inline', text: BOTH }).load()).to.deep.equal([]);
       expect(heard).to.deep.equal(['in force: no-bob no-eve']);

@@ -724,7 +724,25 @@ services:
   });
 });
 
+describe('parseLocalConfig() of what is not YAML', () => {
+  it('says no more than the first mistakes, from which the others follow', () => {
+    expect(problems(`policies: []\n${'\tworkloads: x: y\n'.repeat(5)}`)).to.have.length(3);
+  });
+});
+
+describe('parseLocalConfig()', () => {
+  it('says whether there is a list of policies', () => {
+    expect(parseLocalConfig('workloads: []', 'm')).to.include({ lacksPolicies: true });
+    expect(parseLocalConfig('policies: []', 'm')).to.not.have.property('lacksPolicies');
+  });
+});
+
 describe('describeProblems()', () => {
+  it('escapes what a terminal would obey, and breaks no line', () => {
+    const found = [{ line: 1, column: 1, path: '', message: 'got "a\nb\u001b[2J\u0085"' }];
+    expect(describeProblems('m', found)).to.equal('m:1:1: got "a\\nb\\x1b[2J\\x85"');
+  });
+
   it('gives a line for each problem, with its place', () => {
     const found = [
       { line: 2, column: 5, path: 'workloads[0]', message: 'Missing field "uid"' },
