@@ -1,3 +1,11 @@
+import type { Cidr } from '#common/net/cidr.ts';
+
+/** A block of addresses on a network. */
+export interface AddressBlock {
+  readonly network: string;
+  readonly cidr: Cidr;
+}
+
 /** A workload or a service, as it is sent. */
 export interface AddressResource {
   /** Its name on the wire: a workload's uid, or a service's `namespace/hostname`. */
@@ -5,6 +13,8 @@ export interface AddressResource {
   readonly kind: 'workload' | 'service';
   /** Other names that clients ask by: `network/address`. */
   readonly aliases: readonly string[];
+  /** Blocks of addresses that lead to it; only services have some. */
+  readonly blocks: readonly AddressBlock[];
   /** The node that it runs on; empty when it runs on none. */
   readonly node: string;
   /** A workload's services, by their names on the wire. */

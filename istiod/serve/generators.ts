@@ -1,7 +1,9 @@
+import { parseIp } from '#common/net/address.ts';
+import { cidrContains, ipToWords } from '#common/net/cidr.ts';
 import { encodeResource } from '#xds/resource.ts';
 import type { ResourceSource } from '#xds/server-stream.ts';
 
-import type { AddressResource, PolicyResource } from '../model/resource.ts';
+import type { AddressBlock, AddressResource, PolicyResource } from '../model/resource.ts';
 import type { Mesh } from '../translate/derive-mesh.ts';
 
 export const ADDRESS_TYPE = 'type.googleapis.com/istio.workload.Address';
@@ -74,23 +76,44 @@ function addressSource(mesh: Mesh, encoded: EncodedResources, node: string): Res
       return (
         (node !== '' && address.node === node) ||
         address.aliases.some((alias) => asked.has(alias)) ||
-        address.services.some((service) => asked.has(service))
+        address.services.some((service) => asked.has(service)) ||
+        (address.blocks.length > 0 && [...asked].some((one) => isInBlocks(one, address.blocks)))
       );
     },
   };
 }
 
-/** A workload stands for itself; a service for itself and its workloads; an address for what has it. */
+/**
+ * A workload stands for itself; a service for itself and its workloads; an address for what has it. An address
+ * in a block also stands for itself, which nothing is called by: that it is answered as gone tells who asked
+ * that all there is has been told.
+ */
 function lookup(mesh: Mesh, name: string): readonly string[] {
   const own = mesh.addresses.get(name);
   const found = own === undefined ? mesh.addressesByAlias.lookup(name) : [own];
   const workloads = found.filter(({ kind }) => kind === 'workload');
   // An address is a workload's before it is a service's.
   if (workloads.length > 0) return namesOf(workloads);
-  return found.flatMap((service) => [
+  if (found.length > 0) return withWorkloads(mesh, found);
+  const owners = mesh.blockOwners().filter(({ blocks }) => isInBlocks(name, blocks));
+  return owners.length === 0 ? [] : [...withWorkloads(mesh, owners), name];
+}
+
+function withWorkloads(mesh: Mesh, services: readonly AddressResource[]): readonly string[] {
+  return services.flatMap((service) => [
     service.name,
     ...namesOf(mesh.addressesByService.lookup(service.name)),
   ]);
+}
+
+/** `name`: `network/address`, or something else, which is in no block. */
+function isInBlocks(name: string, blocks: readonly AddressBlock[]): boolean {
+  const slash = name.indexOf('/');
+  const ip = slash === -1 ? undefined : parseIp(name.slice(slash + 1));
+  if (ip === undefined) return false;
+  const words = ipToWords(ip);
+  const network = name.slice(0, slash);
+  return blocks.some((block) => block.network === network && cidrContains(block.cidr, words));
 }
 
 function namesOf(resources: readonly { readonly name: string }[]): readonly string[] {

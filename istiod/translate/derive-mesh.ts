@@ -12,6 +12,9 @@ import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
 import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
 
+/** The one value of an index that only tells some from others. */
+const ANY = 'any';
+
 /** Everything that is watched. */
 export interface MeshInputs extends WorkloadInputs {
   readonly services: Readable<ServiceRecord>;
@@ -29,6 +32,8 @@ export interface Mesh {
   /** A service's workloads. */
   readonly addressesByService: Index<AddressResource>;
   readonly addressesByNode: Index<AddressResource>;
+  /** Services that have whole blocks of addresses. */
+  readonly blockOwners: () => readonly AddressResource[];
   readonly policies: Readable<PolicyResource>;
   /** For the authors of policies. */
   readonly verdicts: Readable<PolicyVerdict>;
@@ -45,11 +50,13 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     equal: sameVersion,
     parts: [services.resources, ...workloads],
   });
+  const byBlocks = addresses.indexBy('blocks', ({ blocks }) => (blocks.length > 0 ? [ANY] : []));
   return {
     addresses,
     addressesByAlias: addresses.indexBy('alias', ({ aliases }) => aliases),
     addressesByService: addresses.indexBy('service', ({ services: names }) => names),
     addressesByNode: addresses.indexBy('node', ({ node }) => (node === '' ? [] : [node])),
+    blockOwners: () => byBlocks.lookup(ANY),
     policies: policies.resources,
     verdicts: policies.verdicts,
   };

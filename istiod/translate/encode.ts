@@ -10,8 +10,9 @@ import {
   type Workload,
 } from '#api/gen/workload_pb.ts';
 import { ipFromBytes } from '#common/net/address.ts';
+import { cidrFromBytes, isHostCidr } from '#common/net/cidr.ts';
 
-import type { AddressResource, PolicyResource } from '../model/resource.ts';
+import type { AddressBlock, AddressResource, PolicyResource } from '../model/resource.ts';
 
 // 64 bits: versions only have to differ between contents of one name.
 const VERSION_DIGITS = 16;
@@ -22,6 +23,7 @@ export function workloadResource(workload: Workload): AddressResource {
     name: workload.uid,
     kind: 'workload',
     aliases: workload.addresses.map((bytes) => alias(workload.network, bytes, undefined)),
+    blocks: [],
     node: workload.node,
     services: Object.keys(workload.services),
     ...versioned(toBinary(AddressSchema, message)),
@@ -34,6 +36,7 @@ export function serviceResource(service: Service): AddressResource {
     name: `${service.namespace}/${service.hostname}`,
     kind: 'service',
     aliases: service.addresses.map(addressAlias),
+    blocks: service.addresses.flatMap(blockOf),
     node: '',
     services: [],
     ...versioned(toBinary(AddressSchema, message)),
@@ -49,6 +52,12 @@ export function policyResource(policy: Authorization): PolicyResource {
 
 function versioned(bytes: Uint8Array): { bytes: Uint8Array; version: string } {
   return { bytes, version: hash('sha256', bytes, 'hex').slice(0, VERSION_DIGITS) };
+}
+
+function blockOf({ network, address, length }: NetworkAddress): readonly AddressBlock[] {
+  if (length === undefined) return [];
+  const cidr = cidrFromBytes(address, length);
+  return cidr === undefined || isHostCidr(cidr) ? [] : [{ network, cidr }];
 }
 
 function addressAlias({ network, address, length }: NetworkAddress): string {

@@ -61,6 +61,19 @@ describe('sourcesFor()', () => {
     }
   });
 
+  it('finds the service whose block an address is in, and says that this is all', () => {
+    const block = { ip: address('10.97.0.0'), prefixLength: 16 };
+    world.inputs.services.set(serviceRecord('wide', { addresses: [block] }));
+    const wide = 'shop/wide.shop.svc.cluster.local';
+    expect(addresses.lookup('/10.97.3.4')).to.deep.equal([wide, '/10.97.3.4']);
+    expect(addresses.encoded('/10.97.3.4', true)).to.equal(undefined);
+    for (const name of ['/10.98.0.1', 'elsewhere/10.97.3.4', '/nonsense', '10.97.3.4'])
+      expect(addresses.lookup(name), name).to.deep.equal([]);
+    // It has come after somebody was told that there is nothing.
+    expect(addresses.concerns(wide, new Set(['/10.97.3.4']))).to.equal(true);
+    expect(addresses.concerns(wide, new Set(['/10.98.0.1', SHELF]))).to.equal(false);
+  });
+
   it('finds nothing for what is not there', () => {
     for (const name of ['/10.9.9.9', 'elsewhere/10.0.0.7', 'Kubernetes//Pod/shop/none', ''])
       expect(addresses.lookup(name), name).to.deep.equal([]);
