@@ -1,3 +1,4 @@
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import { type EventHandler, type Loop, WRITABLE } from '#reactor/loop.ts';
 import { PendingBytes } from '#reactor/pending.ts';
 import { closeSocket, setLinger0, shutdownWrite } from '#reactor/socket.ts';
@@ -20,6 +21,8 @@ export interface LeftoverState {
 
 /** Told of the end by whoever made it; called synchronously, once, with everything closed already. */
 export interface LeftoverObserver {
+  /** What waits for the application counts in it. */
+  readonly waitingBytes?: ByteBudget;
   onRelayEnd(end: StreamEnd): void;
 }
 
@@ -63,7 +66,7 @@ export class Leftover implements EventHandler, Timer {
     fd: number,
     observer: LeftoverObserver,
   ): Leftover {
-    const pending = PendingBytes.restore(state.pending);
+    const pending = PendingBytes.restore(state.pending, observer.waitingBytes);
     return new Leftover(loop, fd, { ...state, pending }, observer);
   }
 

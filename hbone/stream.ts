@@ -1,5 +1,6 @@
 import type { Header } from '#codec/http2/field.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import {
   type EventHandler,
   FAILED,
@@ -33,6 +34,7 @@ const NO_ERROR = 0x0;
 const REFUSED_STREAM = 0x7;
 const CANCEL = 0x8;
 const CONNECT_ERROR = 0xa;
+const ENHANCE_YOUR_CALM = 0xb;
 
 /**
  * ```
@@ -56,6 +58,8 @@ const READS_PER_EVENT = 2;
 
 /** Told of the life of one stream. Called synchronously. */
 export interface StreamObserver {
+  /** What waits for the application counts in it. */
+  readonly waitingBytes?: ByteBudget;
   /** Client: the response to CONNECT. A returned text refuses it and ends the relay. */
   onResponse(headers: readonly Header[]): string | undefined;
   /** Server: the application's socket is connected; answer 2xx now. */
@@ -102,7 +106,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
 
   readonly #loop: Loop;
   readonly #observer: StreamObserver;
-  #pending = new PendingBytes();
+  #pending: PendingBytes;
   /** The application has sent FIN, and END_STREAM is sent. */
   #appEnded = false;
   /** END_STREAM has come. */
@@ -127,6 +131,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     this.fd = ends.fd;
     this.phase = ends.phase;
     this.#observer = observer;
+    this.#pending = new PendingBytes(observer.waitingBytes);
     stream.owner = this;
   }
 
@@ -141,7 +146,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     const phase = state.phase === 'open' ? 'requested' : state.phase;
     const relay = new StreamRelay(loop, tunnel, stream, { fd, phase }, observer);
     relay.phase = state.phase;
-    relay.#pending = PendingBytes.restore(state.pending);
+    relay.#pending = PendingBytes.restore(state.pending, observer.waitingBytes);
     relay.#appEnded = state.appEnded;
     relay.#peerEnded = state.peerEnded;
     relay.#finSent = state.finSent;
@@ -184,6 +189,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   release(): void {
     this.phase = 'ended';
     this.freeze();
+    this.#pending.clear();
     closeSocket(this.fd);
   }
 
@@ -248,7 +254,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     this.fromTunnel += length;
     // Before the application's socket is connected, bytes wait; the stream's window bounds them.
     if (this.#pending.length > 0 || this.phase !== 'open') {
-      this.#pending.append(slab.bytes, start, end);
+      this.#keep(slab, start, end);
       return;
     }
     const sent = sendFrom(this.fd, slab, start, length);
@@ -262,7 +268,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
     }
     const taken = Math.max(sent, 0);
     if (taken > 0) this.tunnel.consume(this.stream, taken);
-    this.#pending.append(slab.bytes, start + taken, end);
+    this.#keep(slab, start + taken, end);
     this.#update();
   }
 
@@ -389,13 +395,28 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
       return false;
     }
     if (sent > 0) {
-      this.tunnel.consume(this.stream, sent);
+      this.#giveCredit();
       this.#awaitReader();
     }
     this.#finishIfPeerEnded();
     this.#update();
     this.#endIfDone();
     return this.phase === 'open';
+  }
+
+  /** Keeps for the application what its socket has not taken. */
+  #keep(slab: Slab, start: number, end: number): void {
+    this.#pending.append(slab.bytes, start, end);
+    if (this.#observer.waitingBytes?.takesFrom(this.#pending.heldBytes) !== true) return;
+    const reason = 'the application reads too slowly, and too much waits for others too';
+    this.#fail({ kind: 'failed', stage: 'tunnel', reason }, ENHANCE_YOUR_CALM);
+  }
+
+  /** For what the application has taken, unless too much waits: then when it has taken everything. */
+  #giveCredit(): void {
+    if (this.#observer.waitingBytes?.withholdsFrom(this.#pending.heldBytes) === true) return;
+    const taken = this.stream.unconsumed - this.#pending.length;
+    if (taken > 0) this.tunnel.consume(this.stream, taken);
   }
 
   /** Both sides have ended, and all that is left is for the application to read: not for ever. */

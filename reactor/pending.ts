@@ -1,5 +1,6 @@
 import { EAGAIN } from '#linux/libc.ts';
 
+import type { ByteBudget } from './byte-budget.ts';
 import { allocateSlab, type Slab } from './memory.ts';
 import { sendFrom } from './socket.ts';
 
@@ -14,11 +15,23 @@ interface Chunk {
 
 /**
  * Bytes that wait for a socket to take them, in order. It has no limit of its own: whoever appends stops
- * reading from the other side, or has given its peer a window that bounds what can come.
+ * reading from the other side, or has given its peer a window that bounds what can come. Their memory counts in
+ * `budget`.
  */
 export class PendingBytes {
   readonly #chunks: Chunk[] = [];
+  readonly #budget: ByteBudget | undefined;
   #length = 0;
+  #heldBytes = 0;
+
+  constructor(budget?: ByteBudget) {
+    this.#budget = budget;
+  }
+
+  /** Memory in use, which is more than {@link length}. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
 
   get length(): number {
     return this.#length;
@@ -38,6 +51,7 @@ export class PendingBytes {
       const slab = allocateSlab(Math.max(end - from, CHUNK_BYTES_MIN));
       slab.bytes.set(bytes.subarray(from, end), 0);
       this.#chunks.push({ slab, start: 0, end: end - from });
+      this.#hold(this.#heldBytes + slab.size);
     }
     this.#length += end - start;
   }
@@ -55,12 +69,14 @@ export class PendingBytes {
       chunk.start += sent;
       if (chunk.start < chunk.end) return total;
       this.#chunks.shift();
+      this.#hold(this.#heldBytes - chunk.slab.size);
     }
   }
 
   clear(): void {
     this.#chunks.length = 0;
     this.#length = 0;
+    this.#hold(0);
   }
 
   /** A copy of everything that waits, for another process. */
@@ -74,9 +90,14 @@ export class PendingBytes {
     return bytes;
   }
 
-  static restore(bytes: Uint8Array): PendingBytes {
-    const pending = new PendingBytes();
+  static restore(bytes: Uint8Array, budget?: ByteBudget): PendingBytes {
+    const pending = new PendingBytes(budget);
     if (bytes.length > 0) pending.append(bytes, 0, bytes.length);
     return pending;
+  }
+
+  #hold(bytes: number): void {
+    this.#budget?.change(this.#heldBytes, bytes);
+    this.#heldBytes = bytes;
   }
 }

@@ -40,7 +40,7 @@ export function threadContext(
   { limits, report = fail, demands }: TestThreadOptions = {},
 ): TestThread {
   const written: Written[] = [];
-  const admission = threadAdmission({ ...admissionLimits(Infinity, 1), ...limits });
+  const admission = threadAdmission({ ...admissionLimits(Infinity, 1, Infinity), ...limits });
   return {
     loop,
     mesh,

@@ -1,6 +1,7 @@
 import { RateLimitedLines } from '#common/log/rate-limit.ts';
 import type { IpAddress } from '#common/net/address.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
+import { ByteBudget } from '#reactor/byte-budget.ts';
 
 import { PeerCounts, PeerTunnels } from './peer-counts.ts';
 
@@ -15,6 +16,9 @@ export interface AdmissionLimits {
   readonly connectionsPerPod: number;
   /** Inbound connections of one address to all pods of the worker. */
   readonly connectionsPerPeer: number;
+  /** Bytes that have come through tunnels and wait for applications: of one pod, and of all pods of the worker. */
+  readonly waitingBytesPerPod: number;
+  readonly waitingBytes: number;
 }
 
 /** Tunnels: every client pod has its own, so this is a pod that thousands of others call. */
@@ -33,6 +37,13 @@ const CONNECTIONS_PER_POD_MAX = 65_536;
 /** Connections: what one address could have without a mesh to one port, rounded up. */
 const CONNECTIONS_PER_PEER_MAX = 32_768;
 
+/** Bytes: as much as sixteen tunnels may bring of which nothing is read. */
+const WAITING_BYTES_PER_POD_MAX = 268_435_456;
+const WAITING_BYTES_MAX = 2_147_483_648;
+/** Over all workers a quarter of the memory, and one pod half of a worker's part. */
+const WAITING_MEMORY_SHARE = 1 / 4;
+const POD_WAITING_SHARE = 1 / 2;
+
 /** In plain text: one to each side. */
 const DESCRIPTORS_PER_CONNECTION = 2;
 /** One pod gets at most two thirds of all descriptors. */
@@ -44,14 +55,23 @@ const PEER_TUNNELS_SHARE = 1 / 8;
 const POD_TUNNELS_SHARE = 1 / 4;
 
 /**
- * The limits of each of `workers` data workers in a process that may have `openFilesMax` descriptors: the
- * constants, or less where descriptors are few.
+ * The limits of each of `workers` data workers in a process that may have `openFilesMax` descriptors and
+ * `memoryBytes` of memory: the constants, or less where there is little.
  */
-export function admissionLimits(openFilesMax: number, workers: number): AdmissionLimits {
+export function admissionLimits(
+  openFilesMax: number,
+  workers: number,
+  memoryBytes: number,
+): AdmissionLimits {
   const most = (constant: number, share: number): number =>
     Math.max(1, Math.min(constant, Math.floor(openFilesMax * share)));
   const tunnelsPerPeer = most(TUNNELS_PER_PEER_MAX, PEER_TUNNELS_SHARE / workers);
+  const allWaitingBytes = Math.min(WAITING_BYTES_MAX, memoryBytes * WAITING_MEMORY_SHARE);
+  const waitingBytes = Math.max(1, Math.floor(allWaitingBytes / workers));
+  const podWaitingBytes = Math.max(1, Math.floor(waitingBytes * POD_WAITING_SHARE));
   return {
+    waitingBytes,
+    waitingBytesPerPod: Math.min(WAITING_BYTES_PER_POD_MAX, podWaitingBytes),
     tunnelsPerPod: most(TUNNELS_PER_POD_MAX, POD_TUNNELS_SHARE),
     tunnelsPerPodAndPeer: Math.min(TUNNELS_PER_POD_AND_PEER_MAX, tunnelsPerPeer),
     tunnelsPerPeer,
@@ -67,15 +87,24 @@ export interface ThreadAdmission {
   readonly tunnels: PeerCounts;
   /** Inbound connections, by peer. */
   readonly connections: PeerCounts;
+  /** Bytes that wait for applications, by pod. */
+  readonly waiting: ByteBudget;
 }
 
 export function threadAdmission(limits: AdmissionLimits): ThreadAdmission {
-  return { limits, tunnels: new PeerCounts(), connections: new PeerCounts() };
+  return {
+    limits,
+    tunnels: new PeerCounts(),
+    connections: new PeerCounts(),
+    waiting: new ByteBudget(limits.waitingBytes),
+  };
 }
 
 /** Decides whether one pod takes one more tunnel or connection, and tells the operator when it doesn't. */
 export class PodAdmission {
   readonly tunnels: PeerTunnels;
+  /** Bytes that have come through tunnels and wait for the pod's applications, by stream. */
+  readonly waiting: ByteBudget;
   readonly #thread: ThreadAdmission;
   readonly #name: string;
   readonly #lines: RateLimitedLines;
@@ -85,6 +114,7 @@ export class PodAdmission {
     this.#name = `${pod.namespace}/${pod.name}`;
     this.#lines = new RateLimitedLines(report);
     this.tunnels = new PeerTunnels(thread.tunnels);
+    this.waiting = new ByteBudget(thread.limits.waitingBytesPerPod, thread.waiting);
   }
 
   /** Is there room for one more inbound tunnel of `peer`? */
@@ -124,6 +154,10 @@ export class PodAdmission {
     if (peer !== undefined && connections.of(peer) >= limits.connectionsPerPeer) {
       const line = `${what}: the address has ${limits.connectionsPerPeer} connections to pods of this worker, as many as it may`;
       return this.#refuses('connections of a peer', line, nowMs);
+    }
+    if (this.waiting.isFull) {
+      const line = `${what}: ${this.waiting.bytes} bytes wait for applications of the pod that read too slowly, as many as may`;
+      return this.#refuses('waiting bytes', line, nowMs);
     }
     return true;
   }

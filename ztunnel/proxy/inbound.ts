@@ -13,6 +13,7 @@ import { peerName } from '#hbone/peer-name.ts';
 import { type StreamObserver, StreamRelay, type StreamRelayState } from '#hbone/stream.ts';
 import type { StreamEnd } from '#hbone/stream-end.ts';
 import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
 
 import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
@@ -240,6 +241,10 @@ export class InboundConnection implements LiveConnection, PolicedConnection, Str
   }
 
   // --- StreamObserver
+
+  get waitingBytes(): ByteBudget {
+    return this.#context.admission.waiting;
+  }
 
   onResponse(): string | undefined {
     return undefined;

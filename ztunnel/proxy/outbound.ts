@@ -16,6 +16,7 @@ import type { TunnelTarget, TunnelWaiter } from '#hbone/pool.ts';
 import { type StreamObserver, StreamRelay, type StreamRelayState } from '#hbone/stream.ts';
 import type { StreamEnd } from '#hbone/stream-end.ts';
 import type { Tunnel, TunnelEnd } from '#hbone/tunnel.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import {
   type RelayEnd,
   type RelayObserver,
@@ -225,6 +226,10 @@ export class OutboundConnection
   }
 
   // --- StreamObserver
+
+  get waitingBytes(): ByteBudget {
+    return this.#context.admission.waiting;
+  }
 
   onResponse(headers: readonly Header[]): string | undefined {
     const status = headers.find(([name]) => name === ':status')?.[1] ?? '';

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { array, assert, constant, nat, oneof, property, record } from 'fast-check';
 import { describe, it } from 'mocha';
 import { openSocketPair } from '#linux/socket-pair.ts';
+import { ByteBudget } from '#reactor/byte-budget.ts';
 import { allocateSlab } from '#reactor/memory.ts';
 import { PendingBytes } from '#reactor/pending.ts';
 import { closeSocket, receiveInto } from '#reactor/socket.ts';
@@ -88,5 +89,26 @@ describe('PendingBytes', () => {
     for (let count = 0; count < 10_000; count++) pending.append(sequence(count, 1), 0, 1);
     expect(process.memoryUsage().arrayBuffers - before).to.be.below(5_000_000);
     expect(Buffer.from(pending.export())).to.deep.equal(Buffer.from(sequence(0, 10_000)));
+  });
+
+  it('counts its memory in a budget, from the first byte to the last', () => {
+    const budget = new ByteBudget(1 << 20);
+    const pending = new PendingBytes(budget);
+    const [near, far] = openSocketPair();
+    pending.append(sequence(0, 10), 0, 10);
+    expect(budget.bytes).to.equal(pending.heldBytes).and.to.be.at.least(10);
+    pending.append(sequence(10, 100_000), 0, 100_000);
+    expect(budget.bytes).to.equal(pending.heldBytes).and.to.be.at.least(100_010);
+    let read = 0;
+    while (pending.length > 0) {
+      pending.drainTo(near);
+      read += readAll(far).length;
+    }
+    expect([read, pending.heldBytes, budget.bytes]).to.deep.equal([100_010, 0, 0]);
+    const restored = PendingBytes.restore(sequence(0, 20_000), budget);
+    expect(budget.bytes).to.equal(restored.heldBytes).and.to.be.at.least(20_000);
+    restored.clear();
+    expect(budget.bytes).to.equal(0);
+    for (const fd of [near, far]) closeSocket(fd);
   });
 });

@@ -24,7 +24,7 @@ const tunnelFrom = (address: string): Tunnel =>
   ({ remote: { ip: ip(address), port: 1 } }) as Tunnel;
 
 function threadWith(limits: Partial<AdmissionLimits>): ThreadAdmission {
-  return threadAdmission({ ...admissionLimits(MANY, 4), ...limits });
+  return threadAdmission({ ...admissionLimits(MANY, 4, MANY), ...limits });
 }
 
 /** Opens so many tunnels; false when not all are let in. */
@@ -39,7 +39,7 @@ function openTunnels(pod: PodAdmission, count: number, address: string): boolean
 describe('admissionLimits()', () => {
   it('leaves two thirds of few descriptors to one pod, and half to one address over all workers', () => {
     for (const workers of [1, 2, 16]) {
-      const limits = admissionLimits(20_000, workers);
+      const limits = admissionLimits(20_000, workers, MANY);
       expect(limits.connectionsPerPod * 3).to.be.at.most(20_000);
       expect(limits.connectionsPerPeer * 2 * workers * 2).to.be.at.most(20_000);
       expect(limits.tunnelsPerPeer * workers * 8).to.be.at.most(20_000);
@@ -49,11 +49,18 @@ describe('admissionLimits()', () => {
   });
 
   it('grows no further with descriptors without number', () => {
-    expect(admissionLimits(Infinity, 1)).to.deep.equal(admissionLimits(MANY, 1));
+    expect(admissionLimits(Infinity, 1, Infinity)).to.deep.equal(admissionLimits(MANY, 1, 1e12));
+  });
+
+  it('lets a quarter of little memory wait for applications over all workers, half of it for one pod', () => {
+    const memoryBytes = 1 << 30;
+    const limits = admissionLimits(MANY, 4, memoryBytes);
+    expect(limits.waitingBytes).to.equal(memoryBytes / 4 / 4);
+    expect(limits.waitingBytesPerPod).to.equal(limits.waitingBytes / 2);
   });
 
   it('never takes nothing', () => {
-    expect(Object.values(admissionLimits(10, 16)).every((limit) => limit >= 1)).to.equal(true);
+    expect(Object.values(admissionLimits(10, 16, 10)).every((limit) => limit >= 1)).to.equal(true);
   });
 });
 
@@ -113,6 +120,22 @@ describe('PodAdmission', () => {
       'refused a connection of pod default/shop: the pod has 3 connections, as many as one pod may',
       'refused a connection from 10.0.1.10 to pod default/shop: the address has 1 connections to pods of this worker, as many as it may',
     ]);
+  });
+
+  it('admitsConnection() refuses a pod whose applications let too much wait, and no other', () => {
+    const thread = threadWith({ waitingBytesPerPod: 100, waitingBytes: 150 });
+    const [pod, other] = [podOf(thread), podOf(thread)];
+    pod.waiting.change(0, 101);
+    expect(pod.admitsConnection(0, CLIENT, 0)).to.equal(false);
+    expect(other.admitsConnection(0, CLIENT, 0)).to.equal(true);
+    expect(lines).to.deep.equal([
+      'refused a connection from 10.0.1.10 to pod default/shop: 101 bytes wait for applications of the pod that read too slowly, as many as may',
+    ]);
+    // Together they have more than the worker may: who has more than its half of that is full.
+    pod.waiting.change(101, 90);
+    other.waiting.change(0, 70);
+    expect(pod.admitsConnection(0, CLIENT, 0)).to.equal(false);
+    expect(other.admitsConnection(0, CLIENT, 0)).to.equal(true);
   });
 
   it('admitsWaiting() lets 1,000 of each kind wait, and says whom it refuses', () => {
