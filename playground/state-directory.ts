@@ -7,6 +7,7 @@ import {
   renameSync,
   rmdirSync,
   rmSync,
+  statfsSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -18,6 +19,13 @@ export interface ClusterOwner {
   readonly startTime: string;
   /** Control groups of the cluster, to be removed when it has gone. */
   readonly cgroups?: string;
+}
+
+/** Keys, settings and the first logs; a cluster that runs for days writes more. */
+const FREE_BYTES_MIN = 16 << 20;
+
+class FullDisk extends Error {
+  readonly code = 'ENOSPC';
 }
 
 export type ClusterStanding =
@@ -49,16 +57,17 @@ export class StateDirectory {
   }
 
   /** Throws when it can't be made or written to, with what is wrong with it. */
-  prepare(): void {
+  prepare(freeBytesOf: (path: string) => number = freeBytes): void {
     try {
       mkdirSync(this.path, { recursive: true, mode: 0o700 });
+      if (freeBytesOf(this.path) < FREE_BYTES_MIN) throw new FullDisk();
       const probe = join(this.path, '.probe');
       writeFileSync(probe, 'x'.repeat(4_096));
       rmSync(probe);
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException;
       const hints = new Map([
-        ['ENOSPC', 'the disk is full'],
+        ['ENOSPC', `the disk is full, want ${FREE_BYTES_MIN >> 20} MB`],
         ['EACCES', 'it belongs to somebody else'],
         ['EROFS', 'it cannot be written to'],
         ['ENOTDIR', 'a part of the path is a file'],
@@ -134,6 +143,11 @@ export class StateDirectory {
     }
     if (!names.some((each) => kept.has(each))) rmdirSync(this.path);
   }
+}
+
+function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize;
 }
 
 /** Field 22 of /proc/PID/stat: when the process was started, in ticks since boot. Undefined: there is none. */

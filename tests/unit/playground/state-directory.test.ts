@@ -70,6 +70,12 @@ describe('StateDirectory', () => {
     expect(readdirSync(base)).to.deep.equal([]);
   });
 
+  it('prepare() says when the disk is full', () => {
+    expect(() => state.prepare(() => 1_000_000)).to.throw(
+      /^Cannot use the state directory ".*\/one": the disk is full, want 16 MB$/,
+    );
+  });
+
   it('prepare() says what is wrong with a place that cannot be used', () => {
     writeFileSync(join(base, 'file'), '');
     const below = new StateDirectory(join(base, 'file/one'));
