@@ -3,6 +3,7 @@ import { decodeJson, decodeObject, decodeYaml, type JsonObject } from './body.ts
 import { ApiError, methodNotAllowed, type Status, unsupportedMediaType } from './errors.ts';
 import { type Answer, type ApiRequest, objectAnswer } from './exchange.ts';
 import type { ServedKind } from './kinds.ts';
+import { listAnswer } from './list-answer.ts';
 import { type ResponseForm, readMediaType } from './negotiation.ts';
 import { apiVersionOf, type StoredObject } from './object.ts';
 import type { PatchType } from './patch/patch.ts';
@@ -85,15 +86,11 @@ export class Resources {
       const { version } = form;
       const items = list.items.map((object) => partialObject(object, version));
       const apiVersion = `meta.k8s.io/${version}`;
-      return objectAnswer({ kind: 'PartialObjectMetadataList', apiVersion, metadata, items });
+      return listAnswer({ kind: 'PartialObjectMetadataList', apiVersion, metadata }, items);
     }
-    const object = {
-      kind: kind.listKind,
-      apiVersion: apiVersionOf(kind),
-      metadata,
-      items: list.items,
-    };
-    return { kind: 'object', code: 200, object, yaml: form.yaml };
+    const head = { kind: kind.listKind, apiVersion: apiVersionOf(kind), metadata };
+    if (!form.yaml) return listAnswer(head, list.items);
+    return { kind: 'object', code: 200, object: { ...head, items: list.items }, yaml: true };
   }
 
   #watch(call: ResourceCall): Answer {

@@ -291,6 +291,32 @@ describe('the API server of the playground', () => {
       expect(metadata.json()).to.include({ kind: 'PartialObjectMetadataList' });
     });
 
+    it('lists more than fits into one piece, over both versions of HTTP', async () => {
+      const secrets = '/api/v1/namespaces/default/secrets';
+      const value = Buffer.alloc(1_000, 'x').toString('base64');
+      const names = Array.from({ length: 300 }, (_, index) => `long-${1_000 + index}`);
+      for (const name of names) {
+        const body = { metadata: { name }, data: { value } };
+        await server.ask(secrets, { method: 'POST', body });
+      }
+      const list = (await server.ask(secrets)).json() as { kind: string; items: Stored[] };
+      expect(list.kind).to.equal('SecretList');
+      expect(list.items.map(({ metadata }) => metadata.name)).to.deep.equal(names);
+      const { admin, authority } = server.credentials;
+      const session = connect(server.url, {
+        ca: authority.certificatePem,
+        cert: admin.certificatePem,
+        key: admin.privateKeyPem,
+      });
+      try {
+        let text = '';
+        for await (const chunk of session.request({ ':path': secrets })) text += String(chunk);
+        expect(JSON.parse(text)).to.deep.equal(list);
+      } finally {
+        session.destroy();
+      }
+    });
+
     it('patches', async () => {
       const headers = { 'content-type': 'application/merge-patch+json' };
       const body = '{"metadata":{"labels":{"x":"y"}}}';
