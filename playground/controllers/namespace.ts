@@ -1,4 +1,4 @@
-import { isNotFound, KubeError } from '#kube/errors.ts';
+import { isAlreadyExists, isNotFound, KubeError } from '#kube/errors.ts';
 import { collectionPath, objectPath } from '#kube/paths.ts';
 import { type Condition, NAMESPACES, type Namespace, PODS } from '#kube/resources.ts';
 
@@ -8,8 +8,10 @@ import { type ControllerContext, NotYet, Reconciler } from './controller.ts';
 import { canonical } from './template-hash.ts';
 
 const FINALIZER = 'kubernetes';
+// A cluster does not work without them: they come back, empty.
+const LASTING = new Set(['default', 'kube-system', 'kube-public', 'kube-node-lease']);
 
-/** Empties namespaces that are being deleted, and lets them go when they are empty. */
+/** Empties namespaces that are being deleted, and lets them go when they are empty; some come back. */
 export class NamespaceController extends Reconciler {
   readonly #context: ControllerContext;
 
@@ -29,6 +31,7 @@ export class NamespaceController extends Reconciler {
 
   async #reconcile(name: string): Promise<void> {
     const namespace = this.#context.watched.namespaces.get(name);
+    if (namespace === undefined && LASTING.has(name)) await this.#restore(name);
     if (namespace === undefined || !isEnding(namespace)) return;
     const kinds = (await servedKinds(this.#context.client)).filter(
       ({ namespaced, verbs }) => namespaced && verbs.has('list') && verbs.has('delete'),
@@ -48,6 +51,16 @@ export class NamespaceController extends Reconciler {
       throw new NotYet(`Namespace "${name}" still has ${describe(left)}`);
     }
     await this.#finalize(namespace);
+  }
+
+  async #restore(name: string): Promise<void> {
+    const { client, watched } = this.#context;
+    const namespace: Namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
+    try {
+      watched.namespaces.observe(await client.create(NAMESPACES, namespace));
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+    }
   }
 
   /** Deletes all objects of the kinds. Answers how many of which kind are still there. */

@@ -266,6 +266,15 @@ describe('the controllers of the playground', () => {
     expect(await isGone()).to.equal(true);
   });
 
+  it('bring a namespace back that the nodes need', async () => {
+    const name = 'kube-node-lease';
+    const { metadata } = await client.get(NAMESPACES, name);
+    await client.delete(NAMESPACES, name);
+    await until(NAMESPACES, (all) =>
+      all.some((one) => one.metadata.name === name && uidOf(one) !== metadata.uid),
+    );
+  });
+
   it('say why a pod cannot be placed, and place it as soon as it can', async () => {
     const spec = { ...template.spec, nodeSelector: { disk: 'fast' } };
     await client.create(PODS, podOf('picky', spec));
