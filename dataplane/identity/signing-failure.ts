@@ -101,7 +101,11 @@ export function callFailure(
       connectionLost: false,
     };
   const { retryable, connectionLost, say } = words;
-  return { reason: say(at, context.identity, said), retryable, connectionLost };
+  const isPlain = call.status === Status.UNAVAILABLE && context.address.startsWith('http://');
+  const hint = isPlain
+    ? '; "http://" speaks plain text, an authority with TLS wants "https://"'
+    : '';
+  return { reason: say(at, context.identity, said) + hint, retryable, connectionLost };
 }
 
 /** One bounded line without control characters and without the secret. */
@@ -109,6 +113,8 @@ function presentable(details: string, secret: string): string {
   const cut = details
     // gRPC wraps what went wrong into its own history.
     .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    // A time of its own would make each attempt's reason another one.
+    .replaceAll(/ \(\d{4}-\d\d-\d\dT[\d:.]+Z\)/g, '')
     .replace(/\. Resolution note:.*$/s, '')
     .replace(/; if the root CA is installed locally.*$/s, '')
     .replaceAll(secret, '[token]')

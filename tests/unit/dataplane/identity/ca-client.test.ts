@@ -292,6 +292,17 @@ describe('CaClient', () => {
       expect(there).to.have.property('kind', 'signed');
     });
 
+    it('says the same each time that one with TLS is spoken to in plain text, and what it may be', async () => {
+      const { address } = authority;
+      const client = newClient({ address: address.replace('https:', 'http:') });
+      const { signal } = new AbortController();
+      const first = await client.sign(TILL, signal);
+      expect(first.kind === 'failed' && first.reason).to.match(
+        /an authority with TLS wants "https:/,
+      );
+      expect(await client.sign(TILL, signal)).to.deep.equal(first);
+    });
+
     it('says so when its certificate is of another root', async () => {
       const { certificatePem } = selfSigned({ uris: ['a:b'], notAfterMs: Date.now() + 60_000 });
       expect(await failure({ root: { kind: 'inline', text: certificatePem } })).to.match(
