@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
-import { constants as system } from 'node:os';
+import { constants as system, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
@@ -29,6 +29,8 @@ Needs Linux and root or user namespaces; leaves nothing behind.
 const steps = [inTheClear, throughTheTunnels, accessLogs, policy, serverKilled, handOver];
 
 const EXIT_USAGE = 2;
+/** Of the directory that the demo's sockets are in: the path of one has at most 107. */
+const DIRECTORY_BYTES_MAX = 50;
 
 const screen = openScreen(process.stdout, process.env);
 // A reader that has seen enough, such as head(1): the story has ended.
@@ -63,11 +65,24 @@ function readOptions(): Options | string {
     if (program !== undefined && !isProgram(program)) {
       return `Cannot run the node tunnel "${program}" (--tunnel): no such program`;
     }
-    return { keep: values.keep, tunnel, help: values.help };
+    return unusableDirectory(tmpdir()) ?? { keep: values.keep, tunnel, help: values.help };
   } catch (error) {
     // The first sentence says what; the others explain how to escape a dash.
     const [what = ''] = (error instanceof Error ? error.message : String(error)).split('. ', 1);
     return what;
+  }
+}
+
+function unusableDirectory(path: string): string | undefined {
+  const what = `Cannot keep files in "${path}" (TMPDIR)`;
+  if (Buffer.byteLength(path) > DIRECTORY_BYTES_MAX) {
+    return `${what}: want a path of at most ${DIRECTORY_BYTES_MAX} bytes, for the sockets in it`;
+  }
+  try {
+    accessSync(path, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return `${what}: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 
