@@ -8,7 +8,7 @@ import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import { KubeClient } from '#kube/client.ts';
 import { inClusterCredentials, readKubeconfig } from '#kube/config.ts';
-import { DAEMON_SETS } from '#kube/resources.ts';
+import { DAEMON_SETS, NAMESPACES } from '#kube/resources.ts';
 import type { KubeCredentials } from '#kube/transport.ts';
 import { openNetns, selfCheckNetns } from '#linux/netns.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
@@ -334,10 +334,15 @@ export class App {
   async #ownDaemonSet(): Promise<OwnDaemonSet> {
     const { promise, reject } = Promise.withResolvers<never>();
     using _ = systemClock.setTimer(FAREWELL_MS, () => reject(new Error('no answer in time')));
+    const { podNamespace } = this.#config;
     try {
-      const asked = this.#client?.get(DAEMON_SETS, OWN_DAEMON_SET, this.#config.podNamespace);
-      const daemonSet = await Promise.race([asked ?? promise, promise]);
-      return { kind: 'there', daemonSet };
+      if (this.#client === undefined) throw new Error('there is no API server yet');
+      const asked = Promise.all([
+        this.#client.get(DAEMON_SETS, OWN_DAEMON_SET, podNamespace),
+        this.#client.get(NAMESPACES, podNamespace),
+      ]);
+      const [daemonSet, namespace] = await Promise.race([asked, promise]);
+      return { kind: 'there', daemonSet, namespace };
     } catch (error) {
       return { kind: 'failed', error };
     }

@@ -3,7 +3,7 @@ import { keepCompiledCode, saveCompiledCode } from '#common/compile-cache.ts';
 const usage = `Usage: node_modules/.bin/node cni/agent/main.ts
 
 The node agent: brings the pods of its node into the mesh, and installs the CNI plugin. It takes no arguments: its
-settings are environment variables, of which NODE_NAME is required.
+settings are environment variables, of which NODE_NAME is required. docs/operating-cni.md describes all of them.
 `;
 const [argument] = process.argv.slice(2);
 if (argument === '--help' || argument === '-h') {

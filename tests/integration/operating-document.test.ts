@@ -44,3 +44,30 @@ describe('ztunnel/main.ts', () => {
     expect(code).to.equal(1);
   });
 });
+
+describe('docs/operating-cni.md', () => {
+  it('names every variable that the node agent reads', () => {
+    const code = readFileSync('cni/agent/config.ts', 'utf8');
+    const names = [...code.matchAll(/'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*)'/g)].flatMap(([, name]) =>
+      name === undefined || name.length < 6 ? [] : [name],
+    );
+    const described = readFileSync('docs/operating-cni.md', 'utf8');
+    expect(names.length).to.be.greaterThan(30);
+    expect(names.filter((name) => !described.includes(`\`${name}\``))).to.deep.equal([]);
+  });
+});
+
+describe('cni/agent/main.ts', () => {
+  it('shows with --help where its settings are described', async () => {
+    const { code, stdout } = await run(program('cni/agent/main.ts', '--help'));
+    expect(stdout).to.include('docs/operating-cni.md');
+    expect(code).to.equal(0);
+  });
+
+  it('tells of all settings that are wrong, and ends', async () => {
+    const env = { NODE_NAME: '', LOG_LEVEL: 'loud' };
+    const { code, stderr } = await run(program('cni/agent/main.ts'), { env });
+    expect(stderr).to.include('NODE_NAME').and.include('LOG_LEVEL');
+    expect(code).to.equal(1);
+  });
+});

@@ -1,9 +1,9 @@
 import { KubeError } from '#kube/errors.ts';
-import type { DaemonSet } from '#kube/resources.ts';
+import type { DaemonSet, Namespace } from '#kube/resources.ts';
 
-/** What the API server says of the agent's own DaemonSet. */
+/** What the API server says of the agent's own DaemonSet, and of its namespace. */
 export type OwnDaemonSet =
-  | { readonly kind: 'there'; readonly daemonSet: DaemonSet }
+  | { readonly kind: 'there'; readonly daemonSet: DaemonSet; readonly namespace: Namespace }
   | { readonly kind: 'failed'; readonly error: unknown };
 
 /**
@@ -12,7 +12,11 @@ export type OwnDaemonSet =
  * made to outlive the agent; an entry in somebody else's goes.
  */
 export function shouldUninstall(own: OwnDaemonSet, ownsConfig: boolean): boolean {
-  if (own.kind === 'there') return own.daemonSet.metadata.deletionTimestamp !== undefined;
+  if (own.kind === 'there') {
+    // A namespace that goes takes everything along, pods before DaemonSets perhaps.
+    const goes = [own.daemonSet, own.namespace].map(({ metadata }) => metadata.deletionTimestamp);
+    return goes.some((since) => since !== undefined);
+  }
   // With the account gone we may ask no more: that is an uninstallation too.
   if (own.error instanceof KubeError && (own.error.code === 404 || own.error.code === 401))
     return true;

@@ -3,7 +3,7 @@ import { describe, it } from 'mocha';
 
 import { shouldUninstall } from '#cni/agent/install/farewell.ts';
 import { KubeError } from '#kube/errors.ts';
-import type { DaemonSet } from '#kube/resources.ts';
+import type { DaemonSet, Namespace } from '#kube/resources.ts';
 
 function daemonSet(deletionTimestamp?: string): DaemonSet {
   return {
@@ -12,6 +12,11 @@ function daemonSet(deletionTimestamp?: string): DaemonSet {
     metadata: { name: 'istio-cni-node', ...(deletionTimestamp && { deletionTimestamp }) },
     spec: { selector: {}, template: { spec: { containers: [] } } },
   };
+}
+
+function namespace(deletionTimestamp?: string): Namespace {
+  const metadata = { name: 'istio-system', ...(deletionTimestamp && { deletionTimestamp }) };
+  return { apiVersion: 'v1', kind: 'Namespace', metadata };
 }
 
 function refused(code: number): { kind: 'failed'; error: unknown } {
@@ -27,12 +32,17 @@ function refused(code: number): { kind: 'failed'; error: unknown } {
 
 describe('shouldUninstall()', () => {
   it('is false while another agent follows', () => {
-    expect(shouldUninstall({ kind: 'there', daemonSet: daemonSet() }, false)).to.equal(false);
+    expect(
+      shouldUninstall({ kind: 'there', daemonSet: daemonSet(), namespace: namespace() }, false),
+    ).to.equal(false);
   });
 
-  it('is true when the DaemonSet goes, has gone, or its account has', () => {
-    const goes = { kind: 'there', daemonSet: daemonSet('2026-01-01T00:00:00Z') } as const;
-    for (const own of [goes, refused(404), refused(401)]) {
+  it('is true when the DaemonSet or its namespace goes, has gone, or its account has', () => {
+    const since = '2026-01-01T00:00:00Z';
+    const kind = 'there';
+    const goes = { kind, daemonSet: daemonSet(since), namespace: namespace() } as const;
+    const follows = { kind, daemonSet: daemonSet(), namespace: namespace(since) } as const;
+    for (const own of [goes, follows, refused(404), refused(401)]) {
       expect(shouldUninstall(own, true)).to.equal(true);
     }
   });
