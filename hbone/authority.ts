@@ -1,8 +1,4 @@
-import {
-  formatSocketAddress,
-  parseSocketAddress,
-  type SocketAddress,
-} from '#common/net/address.ts';
+import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
 
 /** Where a CONNECT wants to go: an address, or a service by name that the receiver resolves. */
 export type Authority =
@@ -44,13 +40,6 @@ export function parseAuthority(text: string): Authority | undefined {
   if (address !== undefined) return { kind: 'address', address };
   const name = bracketed ? undefined : parseHost(host);
   return name === undefined ? undefined : { kind: 'host', host: name, port };
-}
-
-/** Writes what {@link parseAuthority} reads. */
-export function formatAuthority(authority: Authority): string {
-  return authority.kind === 'address'
-    ? formatSocketAddress(authority.address)
-    : `${authority.host}:${authority.port}`;
 }
 
 /** A host name in lower case; undefined when it is not one (RFC 1123 section 2.1, plus underscores). */

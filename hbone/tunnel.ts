@@ -325,12 +325,6 @@ export class Tunnel implements TlsEvents, Http2Events, Http2Output, TurnEnd, Tim
     this.#http2.commitData(stream, length, endStream);
   }
 
-  /** Ends our direction of the stream. */
-  endStream(stream: Http2Stream): void {
-    if (this.#ended) return;
-    if (this.reserve(9)) this.#http2.commitData(stream, 0, true);
-  }
-
   /** A user is done with its stream, or no longer waits. */
   forget(user: StreamUser): void {
     this.#waiting.delete(user);

@@ -133,12 +133,6 @@ export class Loop {
     registration.interest = interest;
   }
 
-  /** What is watched for; 0 also when the handler is not in the loop. */
-  interestOf(handler: EventHandler): number {
-    const registration = this.#registrations[handler.fd];
-    return registration?.handler === handler ? registration.interest : 0;
-  }
-
   has(handler: EventHandler): boolean {
     return this.#registrations[handler.fd]?.handler === handler;
   }

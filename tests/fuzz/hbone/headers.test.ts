@@ -12,7 +12,7 @@ import {
 } from 'fast-check';
 import { describe, it } from 'mocha';
 
-import { formatAuthority, parseAuthority } from '#hbone/authority.ts';
+import { parseAuthority } from '#hbone/authority.ts';
 import {
   type Baggage,
   parseBaggage,
@@ -21,6 +21,7 @@ import {
   WORKLOAD_TYPES,
   writeBaggage,
 } from '#hbone/headers.ts';
+import { authorityText } from '#tests/support/authority.ts';
 import { quickestMs } from '#tests/support/quickest.ts';
 
 const PRINTABLE = /^[\x21-\x7e]+$/;
@@ -51,7 +52,7 @@ describe('the headers of a hostile peer', function () {
       property(text, (line) => {
         const authority = parseAuthority(line);
         if (authority === undefined) return;
-        const written = formatAuthority(authority);
+        const written = authorityText(authority);
         expect(written).to.match(PRINTABLE);
         expect(parseAuthority(written)).to.deep.equal(authority);
       }),

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { formatAuthority, parseAuthority } from '#hbone/authority.ts';
+import { parseAuthority } from '#hbone/authority.ts';
+import { authorityText } from '#tests/support/authority.ts';
 
 describe('parseAuthority()', () => {
   for (const [text, canonical] of [
@@ -15,7 +16,7 @@ describe('parseAuthority()', () => {
     it(`reads the address ${text}`, () => {
       const authority = parseAuthority(text);
       expect(authority?.kind).to.equal('address');
-      expect(formatAuthority(authority!)).to.equal(canonical);
+      expect(authorityText(authority!)).to.equal(canonical);
     });
   }
 
@@ -31,7 +32,7 @@ describe('parseAuthority()', () => {
     it(`reads the host ${text.slice(0, 40)}`, () => {
       const authority = parseAuthority(text);
       expect(authority?.kind).to.equal('host');
-      expect(formatAuthority(authority!)).to.equal(canonical);
+      expect(authorityText(authority!)).to.equal(canonical);
     });
   }
 
