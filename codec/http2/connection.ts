@@ -162,27 +162,6 @@ export class Http2Connection implements FrameSink {
   }
 
   /**
-   * Sends a copy of as much of `bytes[start, end)` as one frame and the windows allow. Returns how many bytes that
-   * was; the stream is ended only when it was all of them, and `endStream` is set.
-   */
-  // oxlint-disable-next-line max-params -- once per chunk: an object would be an allocation each
-  writeData(
-    stream: Http2Stream,
-    bytes: Buffer,
-    start: number,
-    end: number,
-    endStream: boolean,
-  ): number {
-    if (this.#core.faulted || !stream.canSend) return 0;
-    const length = Math.min(end - start, this.dataAllowance(stream));
-    const last = endStream && length === end - start;
-    if ((length === 0 && !last) || !this.#core.writer.copyData(bytes, start, start + length))
-      return 0;
-    this.commitData(stream, length, last);
-    return length;
-  }
-
-  /**
    * The application has taken `length` bytes of this stream: the peer may send as many more. Announced in
    * large steps. The last of it closes a stream that both sides have ended. What a reset stream had left is
    * given back without this.

@@ -54,13 +54,6 @@ export class FrameWriter {
     output.end += FRAME_HEADER_LENGTH + length;
   }
 
-  copyData(bytes: Buffer, start: number, end: number): boolean {
-    const output = this.#output;
-    if (!output.reserve(FRAME_HEADER_LENGTH + end - start)) return false;
-    bytes.copy(output.bytes, output.end + FRAME_HEADER_LENGTH, start, end);
-    return true;
-  }
-
   preface(): boolean {
     const output = this.#output;
     if (!output.reserve(PREFACE.length)) return false;

@@ -19,6 +19,7 @@ import { afterEach, describe, it } from 'mocha';
 import type { Header } from '#codec/http2/field.ts';
 import { ErrorCode } from '#codec/http2/frame.ts';
 import type { Http2Options } from '#codec/http2/options.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import { digestOf, SocketPeer } from './socket-peer.ts';
 
@@ -201,7 +202,7 @@ describe('Http2Connection as a server for node:http2', () => {
           false,
         );
         connection.sendHeaders(exchange.stream, [...OK, ['x-body', exchange.digest()]], false);
-        connection.writeData(exchange.stream, Buffer.from('body'), 0, 4, false);
+        writeData({ connection, output: server }, exchange.stream, Buffer.from('body'), false);
         connection.sendHeaders(exchange.stream, [['grpc-status', '0']], true);
       });
     };

@@ -7,6 +7,7 @@ import type { Header } from '#codec/http2/field.ts';
 import type { Http2Output } from '#codec/http2/frame-writer.ts';
 import type { Http2Options, Role } from '#codec/http2/options.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 /** What the tests keep of a stream. */
 export class Exchange {
@@ -200,7 +201,7 @@ export class SocketPeer implements Http2Events, Http2Output {
     const { queue, stream } = exchange;
     for (let next = queue[0]; next !== undefined; next = queue[0]) {
       const last = exchange.endAfterQueue && queue.length === 1;
-      const taken = this.connection.writeData(stream, next, 0, next.length, last);
+      const taken = writeData({ connection: this.connection, output: this }, stream, next, last);
       if (taken === 0) return;
       if (taken === next.length) queue.shift();
       else queue[0] = next.subarray(taken);

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import { ErrorCode } from '#codec/http2/frame.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import { CONNECT_BLOCK, data, describeFrames, headers } from './frames.ts';
 import { CONNECT, connectedPair, exchange, OK } from './peers.ts';
@@ -22,7 +23,7 @@ describe('Http2Connection, GOAWAY', () => {
     server.connection.goaway(ErrorCode.noError, 'bye');
     exchange(client, server);
     expect(client.recorder.take()).to.deep.equal([['goaway', 3, 0, 'bye']]);
-    client.connection.writeData(first, Buffer.from('still here'), 0, 10, true);
+    writeData(client, first, Buffer.from('still here'), true);
     server.connection.sendHeaders(server.stream(1), OK, true);
     server.recorder.take();
     exchange(client, server);

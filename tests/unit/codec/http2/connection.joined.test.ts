@@ -5,6 +5,7 @@ import { describe, it } from 'mocha';
 import { Http2Connection } from '#codec/http2/connection.ts';
 import type { Http2Options } from '#codec/http2/options.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import { CONNECT, connectedPair, OK, type Peer } from './peers.ts';
 
@@ -46,7 +47,7 @@ class Joined {
   send(peer: Peer, stream: Http2Stream, length: number, end: boolean): void {
     const text = String.fromCharCode(97 + (this.#letter++ % 26)).repeat(length);
     const bytes = Buffer.from(text);
-    const taken = peer.connection.writeData(stream, bytes, 0, length, end);
+    const taken = writeData(peer, stream, bytes.subarray(0, length), end);
     const direction = this.direction(stream.id, peer === this.client);
     direction.sent += text.slice(0, taken);
     if (stream.localEnded) direction.ended = true;

@@ -3,6 +3,7 @@ import { beforeEach, describe, it } from 'mocha';
 
 import { Http2Connection } from '#codec/http2/connection.ts';
 import { ErrorCode, Flag } from '#codec/http2/frame.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import { CONNECT_BLOCK, data, headers } from './frames.ts';
 import { CONNECT, connectedPair, exchange, OK, type Peer } from './peers.ts';
@@ -70,7 +71,7 @@ describe('Http2Connection, streams that both sides have ended and nobody has rea
     exchange(client, server);
     expect(client.connection.canOpenStream()).to.equal(false);
     server.connection.sendHeaders(server.stream(first.id), OK, false);
-    server.connection.writeData(server.stream(first.id), Buffer.from('x'), 0, 1, true);
+    writeData(server, server.stream(first.id), Buffer.from('x'), true);
     exchange(client, server);
     expect(first.unconsumed).to.equal(1);
     expect(client.connection.canOpenStream()).to.equal(true);

@@ -3,6 +3,7 @@ import * as fc from 'fast-check';
 import { describe, it } from 'mocha';
 
 import { Http2Connection } from '#codec/http2/connection.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import { CONNECT, type Event, Peer } from './peers.ts';
 import { clientBytes } from './scripts.ts';
@@ -117,7 +118,7 @@ describe('Http2Connection, the same input in other pieces', () => {
     client.connection.openStream(CONNECT, false);
     const [stream] = client.connection.streams();
     expect(stream?.id).to.equal(1);
-    expect(client.connection.writeData(stream!, Buffer.alloc(5), 0, 5, true)).to.equal(5);
+    expect(writeData(client, stream!, Buffer.alloc(5), true)).to.equal(5);
     const server = new Peer('server');
     server.receive(Buffer.concat([written, client.output.take()]));
     expect(server.recorder.take().map(([name, id]) => `${name} ${String(id)}`)).to.deep.equal([

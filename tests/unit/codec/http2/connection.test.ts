@@ -3,6 +3,7 @@ import { describe, it } from 'mocha';
 
 import type { Header } from '#codec/http2/field.ts';
 import { ErrorCode } from '#codec/http2/frame.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import { CONNECT, connectedPair, exchange, OK, Peer } from './peers.ts';
 
@@ -29,13 +30,13 @@ describe('Http2Connection', () => {
     expect(client.recorder.take()).to.deep.equal([['headers', 1, [':status: 200'], false]]);
 
     const hello = Buffer.from('hello');
-    expect(client.connection.writeData(stream, hello, 0, 5, true)).to.equal(5);
+    expect(writeData(client, stream, hello.subarray(0, 5), true)).to.equal(5);
     exchange(client, server);
     expect(server.recorder.take()).to.deep.equal([['data', 1, 'hello', true]]);
     expect(stream.state).to.equal('half-closed-local');
     expect(server.stream(1).state).to.equal('half-closed-remote');
 
-    expect(server.connection.writeData(server.stream(1), hello, 1, 4, false)).to.equal(3);
+    expect(writeData(server, server.stream(1), hello.subarray(1, 4), false)).to.equal(3);
     server.connection.commitData(server.stream(1), 0, true);
     exchange(client, server);
     expect(client.recorder.take()).to.deep.equal([['data', 1, 'ell', true]]);
@@ -66,7 +67,7 @@ describe('Http2Connection', () => {
       ],
       false,
     );
-    connection.writeData(server.stream(1), Buffer.from('hello'), 0, 5, false);
+    writeData(server, server.stream(1), Buffer.from('hello'), false);
     expect(connection.sendHeaders(server.stream(1), [['grpc-status', '0']], true)).to.equal(true);
     expect(connection.sendHeaders(server.stream(1), OK, true)).to.equal(false);
     exchange(client, server);
@@ -111,7 +112,7 @@ describe('Http2Connection', () => {
   it('dataAllowance() is 0 when a window is used up, and onSendWindow tells when it is open again', () => {
     const [client, server] = connectedPair({}, { initialWindowSize: 10 });
     const stream = client.connection.openStream(CONNECT, false)!;
-    expect(client.connection.writeData(stream, Buffer.alloc(25), 0, 25, true)).to.equal(10);
+    expect(writeData(client, stream, Buffer.alloc(25), true)).to.equal(10);
     expect(client.connection.dataAllowance(stream)).to.equal(0);
     exchange(client, server);
     expect(client.recorder.take()).to.deep.equal([]);

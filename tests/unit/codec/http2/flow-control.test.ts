@@ -4,6 +4,7 @@ import { describe, it } from 'mocha';
 import { Http2Connection } from '#codec/http2/connection.ts';
 import { ErrorCode } from '#codec/http2/frame.ts';
 import type { Http2Options } from '#codec/http2/options.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import {
   CLIENT_START,
@@ -185,7 +186,7 @@ describe('Http2Connection, flow control', () => {
   it('holds sending back while a smaller initial window made a window negative', () => {
     const server = serverWithTunnel({});
     const stream = server.stream(1);
-    expect(server.connection.writeData(stream, Buffer.alloc(1000), 0, 1000, false)).to.equal(1000);
+    expect(writeData(server, stream, Buffer.alloc(1000), false)).to.equal(1000);
     server.receive(frame(4, 0, 0, setting(4, 400)));
     expect(stream.sendWindow).to.equal(-600);
     expect(server.connection.dataAllowance(stream)).to.equal(0);
@@ -202,7 +203,7 @@ describe('Http2Connection, flow control', () => {
     const stream = server.stream(1);
     let sent = 0;
     for (let taken = 1; taken > 0; sent += taken)
-      taken = server.connection.writeData(stream, Buffer.alloc(100_000), 0, 100_000, false);
+      taken = writeData(server, stream, Buffer.alloc(100_000), false);
     expect(sent).to.equal(65_535);
     server.recorder.take();
     server.receive(Buffer.concat([windowUpdate(0, 5), windowUpdate(0, 5)]));
@@ -245,10 +246,10 @@ describe('Http2Connection, flow control', () => {
     const stream = client.connection.openStream(CONNECT, false)!;
     exchange(client, server);
     client.output.limit = 12;
-    expect(client.connection.writeData(stream, Buffer.from('hello'), 0, 5, true)).to.equal(0);
+    expect(writeData(client, stream, Buffer.from('hello'), true)).to.equal(0);
     expect(client.connection.openStream(CONNECT, false)).to.equal(undefined);
     client.output.limit = 1000;
-    expect(client.connection.writeData(stream, Buffer.from('hello'), 0, 5, true)).to.equal(5);
+    expect(writeData(client, stream, Buffer.from('hello'), true)).to.equal(5);
     expect(client.connection.openStream(CONNECT, false)?.id).to.equal(3);
     server.recorder.take();
     exchange(client, server);

@@ -5,6 +5,7 @@ import { Http2Connection } from '#codec/http2/connection.ts';
 import type { Header } from '#codec/http2/field.ts';
 import { ErrorCode } from '#codec/http2/frame.ts';
 import type { Http2Options } from '#codec/http2/options.ts';
+import { writeData } from '#tests/support/write-data.ts';
 
 import {
   block,
@@ -228,7 +229,7 @@ describe('Guards: SETTINGS and PING', () => {
     server.connection.sendHeaders(server.stream(1), OK, false);
     const large = Buffer.alloc(1000);
     for (let i = 0; i < 10_000; i++) {
-      server.connection.writeData(server.stream(1), large, 0, 1000, false);
+      writeData(server, server.stream(1), large.subarray(0, 1000), false);
       server.output.take();
       server.receive(Buffer.concat([ping, windowUpdate(1, 1000), windowUpdate(0, 1000)]));
     }
@@ -330,7 +331,7 @@ describe('Guards: frames without effect', () => {
     server.connection.sendHeaders(server.stream(1), OK, false);
     const large = Buffer.alloc(1_048_576);
     for (let i = 0; i < 100; i++) {
-      const sent = server.connection.writeData(server.stream(1), large, 0, large.length, false);
+      const sent = writeData(server, server.stream(1), large, false);
       server.output.take();
       const updates = Buffer.concat([windowUpdate(1, 1024), windowUpdate(0, 1024)]);
       for (let given = 0; given < sent; given += 1024) server.receive(updates);
