@@ -52,7 +52,7 @@ export class Kubelet {
   async stop(graceSeconds: number): Promise<void> {
     this.#stopping = true;
     const { workers } = this;
-    for (const worker of workers) worker.terminate(graceSeconds);
+    for (const worker of workers) worker.leave(graceSeconds);
     await Promise.all(workers.map(async ({ done }) => done.catch(() => undefined)));
   }
 }

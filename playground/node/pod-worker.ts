@@ -33,6 +33,8 @@ export class PodWorker {
   readonly #context: PodContext;
   readonly #startTime: string;
   readonly #terminating = new AbortController();
+  /** The node ends, and takes the pod's network along. */
+  readonly #leaving = new AbortController();
   #graceMs = 0;
   /** All volumes have been made once. */
   #mounted = false;
@@ -100,6 +102,12 @@ export class PodWorker {
     const { terminationGracePeriodSeconds: own = GRACE_SECONDS_DEFAULT } = this.#pod.spec;
     this.#graceMs = (graceSeconds ?? own) * 1_000;
     this.#terminating.abort();
+  }
+
+  /** Ends the pod with its node. */
+  leave(graceSeconds: number): void {
+    this.#leaving.abort();
+    this.terminate(graceSeconds);
   }
 
   async #run(): Promise<void> {
@@ -189,7 +197,8 @@ export class PodWorker {
     const sandbox = this.#sandbox;
     this.#changed();
     for (let delayMs = RETRY_FIRST_MS; ; delayMs = Math.min(RETRY_MS_MAX, delayMs * 2)) {
-      if (sandbox === undefined) break;
+      // Plugins need not clean up what goes with the node, and their agents may have ended before.
+      if (sandbox === undefined || this.#leaving.signal.aborted) break;
       const problem = await removeSandbox(this.#node.cni, sandbox);
       if (problem === undefined) break;
       this.#event(
@@ -197,7 +206,7 @@ export class PodWorker {
         'FailedKillPod',
         `error killing pod: failed to "KillPodSandbox" for ${JSON.stringify(this.#pod.metadata.uid)} with KillPodSandboxError: ${JSON.stringify(problem)}`,
       );
-      await wait(delayMs);
+      await Promise.race([wait(delayMs), aborted(this.#leaving.signal)]);
     }
     this.#sandboxGone = true;
     this.#changed();
@@ -228,11 +237,7 @@ export class PodWorker {
   }
 
   #terminated(): Promise<void> {
-    const { signal } = this.#terminating;
-    if (signal.aborted) return Promise.resolve();
-    const { promise, resolve } = Promise.withResolvers<void>();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    return promise;
+    return aborted(this.#terminating.signal);
   }
 
   #place(): PodPlace {
@@ -286,4 +291,11 @@ export class PodWorker {
   #event(type: 'Normal' | 'Warning', reason: string, message: string): void {
     this.#node.access.reportEvent({ pod: this.#pod, type, reason, message });
   }
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  await promise;
 }
