@@ -13,6 +13,7 @@ import { KindRegistry } from './kinds.ts';
 import { KubeletProxy } from './kubelet-proxy.ts';
 import { OpenApi } from './openapi.ts';
 import { Paths, type VersionInfo } from './paths.ts';
+import { EscalationCheck } from './rbac-escalation.ts';
 import { policyFromStore } from './rbac-source.ts';
 import { Resources } from './resources.ts';
 import { Reviews } from './reviews.ts';
@@ -77,7 +78,7 @@ export class ApiServerApp {
     const audiences = [ISSUER];
     const authenticator = new Authenticator({ tokens, audiences, objects, now });
     const policy = policyFromStore(store);
-    const admission = new Admission(store, []);
+    const admission = new Admission(store, [new EscalationCheck(policy)]);
 
     // What is answered.
     const kubelets = new KubeletProxy({

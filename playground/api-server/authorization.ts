@@ -139,6 +139,17 @@ export class RbacPolicy {
     return { rules, problems };
   }
 
+  /** The rules of the role that a binding names; undefined when there is no such role. */
+  roleRules(
+    reference: BindingObject['roleRef'],
+    namespace: string,
+  ): readonly PolicyRule[] | undefined {
+    const kind = reference.kind === 'Role' ? 'Role' : 'ClusterRole';
+    const place = { name: reference.name, namespace: kind === 'Role' ? namespace : '' };
+    const role = this.#roles.get(keyOf(kind, place));
+    return role && this.#rulesOf(role);
+  }
+
   *#grants(user: UserInfo, namespace: string, problems: string[]): Generator<Grant> {
     for (const key of this.#bindingsIn.get(namespace) ?? []) {
       const binding = this.#bindings.get(key);

@@ -33,6 +33,16 @@ const ACCOUNTS = '/api/v1/namespaces/default/serviceaccounts';
 const TOKEN_REVIEWS = '/apis/authentication.k8s.io/v1/tokenreviews';
 const MAPS = '/api/v1/namespaces/default/configmaps';
 
+const role = (name: string, resource: string) => ({
+  metadata: { name },
+  rules: [{ apiGroups: [''], resources: [resource], verbs: ['get'] }],
+});
+const binding = (name: string, clusterRole: string) => ({
+  metadata: { name },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: clusterRole },
+  subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'carol' }],
+});
+
 describe('the API server of the playground', () => {
   let server: TestApiServer;
   before(async () => {
@@ -157,6 +167,38 @@ describe('the API server of the playground', () => {
       expect((byBob.json() as Status).message).to.equal(
         'users "alice" is forbidden: User "bob" cannot impersonate resource "users" in API group "" at the cluster scope',
       );
+    });
+  });
+
+  describe('lets nobody give away more than they have', () => {
+    const RBAC = '/apis/rbac.authorization.k8s.io/v1/namespaces/default';
+    before(async () => {
+      await create(`${RBAC}/rolebindings`, binding('carol', 'admin'));
+    });
+
+    it('by a role', async () => {
+      const as = server.user('carol', 'dev');
+      const make = (body: object) => server.ask(`${RBAC}/roles`, { method: 'POST', as, body });
+      expect((await make(role('readers', 'secrets'))).code).to.equal(201);
+      const refused = await make(role('nodes', 'nodes'));
+      expect(refused.code).to.equal(403);
+      expect((refused.json() as Status).message).to.equal(
+        'roles.rbac.authorization.k8s.io "nodes" is forbidden: user "carol" (groups=["dev" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:\n' +
+          '{APIGroups:[""], Resources:["nodes"], Verbs:["get"]}',
+      );
+    });
+
+    it('by a binding', async () => {
+      const as = server.user('carol', 'dev');
+      const bind = (body: object) =>
+        server.ask(`${RBAC}/rolebindings`, { method: 'POST', as, body });
+      expect((await bind(binding('viewer', 'view'))).code).to.equal(201);
+      const refused = await bind(binding('all', 'cluster-admin'));
+      expect(refused.code).to.equal(403);
+      expect((refused.json() as Status).message).to.contain(
+        '{APIGroups:["*"], Resources:["*"], Verbs:["*"]}',
+      );
+      expect((await bind(binding('later', 'not-yet'))).code).to.equal(404);
     });
   });
 
