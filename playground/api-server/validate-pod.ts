@@ -1,3 +1,5 @@
+import { parseQuantity } from '#kube/quantity.ts';
+
 import { labelKeyProblem } from '#kube/selector.ts';
 
 import type { FieldProblem } from './errors.ts';
@@ -12,7 +14,6 @@ import type { JsonObject } from './json.ts';
 import { at, deepCopy, deepEqual, isObject, objectsAt, own, textAt } from './json.ts';
 import { dnsLabelProblem } from './names.ts';
 import type { ApiObject } from './object.ts';
-import { quantityValue } from './quantity.ts';
 
 /** What is wrong with a PodSpec beyond its schema; `field` is where it lies. */
 export function podSpecProblems(spec: unknown, field: string): readonly FieldProblem[] {
@@ -224,8 +225,8 @@ function resourceProblems(resources: unknown, path: string): readonly FieldProbl
     const limit = textAt(limits, name);
     const problem = labelKeyProblem(name);
     if (problem !== undefined) problems.push(invalidValue(`${path}.requests`, name, problem));
-    const wanted = quantityValue(request);
-    const most = quantityValue(limit);
+    const wanted = parseQuantity(request);
+    const most = parseQuantity(limit);
     if (wanted === undefined || most === undefined || wanted <= most) continue;
     const detail = `must be less than or equal to ${name} limit of ${limit}`;
     problems.push(invalidValue(`${path}.requests`, request, detail));

@@ -1,9 +1,9 @@
+import { parseQuantity } from '#kube/quantity.ts';
 import type { Node, Pod, PodSpec, StringMap } from '#kube/resources.ts';
 
 import { controllerOf } from './ownership.ts';
 import { placementOn } from './placement.ts';
 import { isOver } from './pod-state.ts';
-import { parseQuantity } from './quantity.ts';
 
 /** Where a pod goes, or a sentence for its event. */
 export type Schedule =

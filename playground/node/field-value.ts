@@ -1,6 +1,7 @@
+import { parseQuantity } from '#kube/quantity.ts';
 import type { Container, Pod, StringMap } from '#kube/resources.ts';
 
-import { dividedQuantity, parseQuantity } from './quantity.ts';
+import { dividedQuantity } from './quantity.ts';
 
 /** What is known of a pod's place when its containers start. */
 export interface PodPlace {

@@ -1,3 +1,4 @@
+import { parseQuantity } from '#kube/quantity.ts';
 import type {
   Condition,
   Container,
@@ -6,8 +7,6 @@ import type {
   Pod,
   PodStatus,
 } from '#kube/resources.ts';
-
-import { parseQuantity } from './quantity.ts';
 
 /** What the kubelet knows of one container. */
 export interface ContainerRecord {

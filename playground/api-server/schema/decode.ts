@@ -1,6 +1,7 @@
+import { isQuantity } from '#kube/quantity.ts';
+
 import type { JsonObject } from '../json.ts';
 import { isList, isObject } from '../json.ts';
-import { isQuantity } from '../quantity.ts';
 import { matchesFormat } from './formats.ts';
 import type { JsonSchema } from './json-schema.ts';
 

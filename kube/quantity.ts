@@ -18,7 +18,7 @@ export function isQuantity(text: string): boolean {
 }
 
 /** The amount that a quantity stands for, as a number. Undefined for a text that is none. */
-export function quantityValue(text: string): number | undefined {
+export function parseQuantity(text: string): number | undefined {
   if (!isQuantity(text)) return undefined;
   const number = Number.parseFloat(text);
   const suffix = text.replace(/^[-+]?[\d.]+/u, '');
