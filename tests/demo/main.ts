@@ -16,7 +16,7 @@ import { throughTheTunnels } from './steps/through-the-tunnels.ts';
 import { tellStory } from './story.ts';
 import { waysToLook } from './ways-to-look.ts';
 
-const usage = `Usage: npm run demo [-- options]
+const usage = `Usage: npm run demo:tunnel [-- options]
 
 Two nodes, four pods and two node tunnels on this machine, and what they do, with evidence.
 Needs Linux and root or user namespaces; leaves nothing behind.

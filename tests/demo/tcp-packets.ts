@@ -80,6 +80,18 @@ export function countTlsRecords(stream: Buffer): RecordCounts | undefined {
   return counts;
 }
 
+/** The records of all streams, as text; throws when one carries anything else than TLS, or when there is none. */
+export function tlsRecordsOf(streams: ReadonlyMap<string, Buffer>): string {
+  if (streams.size === 0) throw new Error('No tunnel was opened while the capture ran');
+  const sum = new Map<TlsRecordType, number>();
+  for (const [name, stream] of streams) {
+    const counts = countTlsRecords(stream);
+    if (counts === undefined) throw new Error(`${name} carries something that is not TLS`);
+    for (const [type, count] of counts) sum.set(type, (sum.get(type) ?? 0) + count);
+  }
+  return [...sum].map(([type, count]) => `${count} ${type}`).join(', ');
+}
+
 /** Hexadecimal digits and text of some bytes, 16 to a line, as a packet viewer shows them. */
 export function hexDump(bytes: Buffer): string {
   const lines: string[] = [];

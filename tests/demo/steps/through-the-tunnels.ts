@@ -4,12 +4,7 @@ import type { Recording } from '#tests/bed/capture.ts';
 
 import { hold, type Stage } from '../stage.ts';
 import type { Step } from '../story.ts';
-import {
-  countTlsRecords,
-  joinStreams,
-  readTcpPackets,
-  type TlsRecordType,
-} from '../tcp-packets.ts';
+import { joinStreams, readTcpPackets, tlsRecordsOf } from '../tcp-packets.ts';
 import { SECRET } from './in-the-clear.ts';
 
 const TUNNEL_PORT = 15_008;
@@ -49,20 +44,5 @@ function* examine(recording: Recording): Iterable<string> {
     `TCP between the nodes should only go to port ${TUNNEL_PORT}, and went to ${[...ports].join(', ')}`,
   );
   yield `a capture between the nodes: ${packets.length} TCP packets, all of port ${TUNNEL_PORT}; no word of the order`;
-  yield `every byte is part of a TLS record: ${showCounts(countAll(joinStreams(packets)))}`;
-}
-
-function countAll(streams: ReadonlyMap<string, Buffer>): Map<TlsRecordType, number> {
-  hold(streams.size > 0, 'No tunnel was opened while the capture ran');
-  const sum = new Map<TlsRecordType, number>();
-  for (const [name, stream] of streams) {
-    const counts = countTlsRecords(stream);
-    hold(counts !== undefined, `${name} carries something that is not TLS`);
-    for (const [type, count] of counts) sum.set(type, (sum.get(type) ?? 0) + count);
-  }
-  return sum;
-}
-
-function showCounts(counts: ReadonlyMap<TlsRecordType, number>): string {
-  return [...counts].map(([type, count]) => `${count} ${type}`).join(', ');
+  yield `every byte is part of a TLS record: ${tlsRecordsOf(joinStreams(packets))}`;
 }

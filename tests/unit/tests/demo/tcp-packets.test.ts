@@ -7,6 +7,7 @@ import {
   joinStreams,
   readTcpPackets,
   type TcpPacket,
+  tlsRecordsOf,
 } from '#tests/demo/tcp-packets.ts';
 
 describe('readTcpPackets()', () => {
@@ -90,6 +91,22 @@ describe('countTlsRecords()', () => {
   });
 });
 
+describe('tlsRecordsOf()', () => {
+  it('sums the records of all streams', () => {
+    expect(tlsRecordsOf(both(record(23, 1)))).to.equal('1 handshake, 2 application data');
+  });
+
+  it('names the stream that carries anything else', () => {
+    expect(() => tlsRecordsOf(both(Buffer.from('GET / HTTP/1.1')))).to.throw(
+      'b:15008 > a:1 carries something that is not TLS',
+    );
+  });
+
+  it('proves nothing without a stream', () => {
+    expect(() => tlsRecordsOf(new Map())).to.throw('No tunnel was opened');
+  });
+});
+
 describe('hexDump()', () => {
   it('shows 16 bytes a line, with dots for what is not text', () => {
     expect(hexDump(Buffer.from('GET / HTTP/1.1\r\nHi'))).to.equal(
@@ -109,6 +126,13 @@ function packet(direction: string, sequence: number, text: string): TcpPacket {
 function record(type: number, length: number): Buffer {
   const header = Buffer.from([type, 3, 3, length >> 8, length & 255]);
   return Buffer.concat([header, Buffer.alloc(length)]);
+}
+
+function both(other: Buffer): Map<string, Buffer> {
+  return new Map([
+    ['a:1 > b:15008', Buffer.concat([record(22, 4), record(23, 5)])],
+    ['b:15008 > a:1', other],
+  ]);
 }
 
 function pcap(frames: readonly Buffer[]): Buffer {
