@@ -121,6 +121,28 @@ describe('the node agent', function () {
     expect((await open()).tunneled).to.equal(true);
   });
 
+  it('lets go of a pod that is deleted, and does not take the next one of its name for it', async () => {
+    const first = await bed.create(late);
+    expect((await bed.addByPlugin(late, first.metadata.uid)).code).to.equal(0);
+    expect(await probed()).to.contain(`${late.ipv4} comment "${first.metadata.uid}"`);
+    await bed.delete(late);
+    await bed.until('it is forgotten', async () => !(await probed()).includes(late.ipv4));
+    const second = await bed.create(late);
+    const { code, answer } = await bed.addByPlugin(late, first.metadata.uid);
+    expect([code, answer['msg']]).to.satisfy(
+      ([exit, why]: [number, string]) => exit === 1 && why.includes('is not known'),
+    );
+    expect((await bed.addByPlugin(late, second.metadata.uid)).code).to.equal(0);
+    await bed.delete(late);
+    await bed.until('it is forgotten', async () => !(await probed()).includes(late.ipv4));
+  });
+
+  /** The node's rule for health probes. */
+  async function probed(): Promise<string> {
+    const command = ['nft', 'list', 'table', 'inet', 'ambit-node'];
+    return (await bed.world.run(bed.node, command)).stdout;
+  }
+
   it('puts right what others remove', async () => {
     await bed.world.run(till, ['nft', 'flush', 'ruleset']);
     await bed.world.run(bed.node, ['nft', 'flush', 'ruleset']);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { KubeClient } from '#kube/client.ts';
+import { KubeError } from '#kube/errors.ts';
 import { NAMESPACES, PODS, type Pod as PodObject, SERVICE_ACCOUNTS } from '#kube/resources.ts';
 import { startApiServer, type TestApiServer } from '#tests/bed/api-server.ts';
 import { CLUSTER_ID, writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
@@ -125,7 +126,8 @@ export class AgentBed implements AsyncDisposable {
         CNI_HOST_PROJECT: process.cwd(),
         HEALTH_PORT: String(this.healthPort),
         MONITORING_PORT: '0',
-        AMBIENT_DRAIN_TIME: '4s',
+        // Long enough for what a test does meanwhile, on a slow machine.
+        AMBIENT_DRAIN_TIME: '10s',
         AMBIENT_AUDIT_INTERVAL: '1s',
         ...env,
       },
@@ -208,11 +210,13 @@ export class AgentBed implements AsyncDisposable {
 
   /** Has the API server know a pod, on this node and without an address; as the kubelet sees it first. */
   async create(pod: Pod, labels: Readonly<Record<string, string>> = {}): Promise<PodObject> {
-    await this.client.create(SERVICE_ACCOUNTS, {
-      apiVersion: 'v1',
-      kind: 'ServiceAccount',
-      metadata: { name: pod.serviceAccount, namespace: pod.namespace },
-    });
+    const account = { name: pod.serviceAccount, namespace: pod.namespace };
+    await this.client
+      .create(SERVICE_ACCOUNTS, { apiVersion: 'v1', kind: 'ServiceAccount', metadata: account })
+      .catch((error: unknown) => {
+        // Of a pod of this name before.
+        if (!(error instanceof KubeError && error.code === 409)) throw error;
+      });
     return this.client.create(PODS, {
       apiVersion: 'v1',
       kind: 'Pod',
