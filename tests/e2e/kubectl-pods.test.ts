@@ -108,6 +108,9 @@ describe('kubectl and the pods of a cluster', function () {
 
   it('rollout status follows a deployment until its pods run, also after a restart', async () => {
     await kubectl.must(['create', 'deployment', 'shop', '--image=ambit/echo']);
+    // A program that is told to end before it listens for that has to be ended.
+    const soon = '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":1}}}}';
+    await kubectl.must(['patch', 'deployment', 'shop', '-p', soon]);
     const done = 'deployment "shop" successfully rolled out';
     const status = ['rollout', 'status', 'deployment/shop', '--timeout=60s'];
     expect(await kubectl.must(status)).to.contain(done);
