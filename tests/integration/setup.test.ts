@@ -86,7 +86,9 @@ describe('tools/setup.mjs', () => {
   it('says what a purpose can be when it does not know the one given', async () => {
     const { code, stderr } = await setUp('everything');
     expect(code).to.equal(1);
-    expect(stderr).to.include('Unknown purpose "everything": want one of check, test, demo, bench');
+    expect(stderr).to.include(
+      'Unknown purpose "everything": want one of check, test, demo, up, bench',
+    );
   });
 
   function lockfile(path: string, packages: object): void {
