@@ -12,9 +12,10 @@ describe('the demo of the whole mesh', () => {
     const demo = start(program('tests/demo/mesh/main.ts', '--once'));
     const exit = await demo.exited;
     const told = demo.lines.join('\n');
-    expect(told).to.match(/All \d steps held\./);
-    expect(told).to.not.include('✗');
     expect(exit.code, told).to.equal(0);
+    expect(told)
+      .to.match(/All \d steps held\./)
+      .and.not.include('✗');
     expect(leftBy(demo.pid)).to.deep.equal([]);
   }).timeout(STORY_DEADLINE_MS);
 

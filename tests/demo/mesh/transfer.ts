@@ -1,4 +1,4 @@
-import { program } from '#tests/bed/process.ts';
+import { NODE_PROGRAM, PROJECT } from '#playground/node/node-root.ts';
 
 import { TRANSFER_PORT, type Transfer } from '../transfer.ts';
 import { hold, type PodView, SHOP, type Shop } from './shop.ts';
@@ -21,6 +21,7 @@ export async function startTransfer(shop: Shop): Promise<Transfer & { readonly s
 }
 
 function inPod(pod: string, path: string, ...args: string[]): readonly string[] {
-  const command = program(`tests/demo/programs/${path}`, ...args);
+  // Where every container of the playground finds this project: its own /tmp may hide the folder of the checkout.
+  const command = [NODE_PROGRAM, `${PROJECT}/tests/demo/programs/${path}`, ...args];
   return ['exec', '-i', '-n', SHOP, pod, '--', ...command];
 }
