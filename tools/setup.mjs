@@ -31,7 +31,7 @@ const namespaces = ['ip', 'nft', 'nsenter', 'unshare'];
 const commandsFor = {
   check: ['openssl', 'curl', 'nghttp', 'h2load'],
   test: [...namespaces, 'openssl', 'curl', 'nghttp', 'h2load', 'tcpdump', 'kubectl'],
-  demo: [...namespaces, 'tcpdump', 'kubectl', 'curl'],
+  demo: [...namespaces, 'kubectl', 'curl'],
   up: namespaces,
   bench: [...namespaces, 'openssl', 'curl', 'h2load', 'haproxy', 'wrk', 'iperf3', 'nginx'],
 };

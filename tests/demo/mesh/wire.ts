@@ -1,10 +1,10 @@
-import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { ipToBytes, parseIp } from '#common/net/address.ts';
+import { NODE_PROGRAM, PROJECT } from '#playground/node/node-root.ts';
 
 import { readTcpPackets, type TcpPacket } from '../tcp-packets.ts';
 import { hold, type Shop } from './shop.ts';
 
-/** A pod on each node that sees the node's wire: where tcpdump runs. */
+/** A pod on each node that sees the node's wire: where the recorder runs. */
 export function wireTap(node: string, namespace: string): object {
   return {
     apiVersion: 'v1',
@@ -21,59 +21,43 @@ export function wireTap(node: string, namespace: string): object {
 
 export interface Recorded<T> {
   readonly result: T;
-  readonly bytes: Buffer;
   readonly packets: readonly TcpPacket[];
 }
 
 const START_DEADLINE_MS = 20_000;
-// Ends with its standard input: whoever started it may end without a word.
-const RECORD =
-  'tcpdump -i eth0 -s 0 -U --immediate-mode -w - "$1" & P=$!; read -r _; sleep 0.3; kill -INT $P; wait $P';
+const FILE = '/tmp/wire.pcap';
+// Not tcpdump: it wants to become another user, which a user namespace may not allow.
+const RECORD = [NODE_PROGRAM, `${PROJECT}/tests/bed/programs/capture.ts`, 'eth0', FILE];
 
-/** Records what passes a node's wire and matches `filter` (as tcpdump has it) while `action` runs. */
+/** Records what passes a node's wire between two addresses while `action` runs. */
 export async function recordWire<T>(
   shop: Shop,
   tap: { readonly namespace: string; readonly node: string },
-  filter: string,
+  between: readonly [string, string],
   action: () => Promise<T>,
 ): Promise<Recorded<T>> {
-  const command = ['exec', '-i', '-n', tap.namespace, `wire-${tap.node}`, '--', 'sh', '-c'];
-  const child = spawn('kubectl', [...command, RECORD, 'sh', filter], {
-    env: { ...process.env, KUBECONFIG: shop.kubeconfig },
-  });
-  const chunks: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  const ended = new Promise<void>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', () => resolve());
-  });
-  const said: string[] = [];
-  const listening = new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new Error(`tcpdump did not start: ${said.join(' ')}`)),
-      START_DEADLINE_MS,
-    );
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      said.push(line);
-      if (!line.includes('listening on')) return;
-      clearTimeout(timer);
-      resolve();
-    });
-    ended.then(
-      () => reject(new Error(`tcpdump ended: ${said.join(' ')}`)),
-      (error: unknown) => reject(error instanceof Error ? error : new Error(String(error))),
-    );
-  });
+  const inTap = ['exec', '-i', '-n', tap.namespace, `wire-${tap.node}`, '--'];
+  const recorder = shop.kubectl.start([...inTap, ...RECORD]);
   try {
-    await listening;
+    await recorder.waitFor(/^capturing$/, START_DEADLINE_MS);
     const result = await action();
-    child.stdin.write('enough\n');
-    await ended;
-    const dropped = said.find((line) => /^[1-9]\d* packets? dropped by kernel/.test(line));
-    hold(dropped === undefined, `The recording has gaps and proves nothing: ${dropped}`);
-    const bytes = Buffer.concat(chunks);
-    return { result, bytes, packets: readTcpPackets(bytes) };
+    recorder.tell('stop');
+    const captured = await recorder.waitFor(/^captured /, START_DEADLINE_MS);
+    hold(captured.endsWith(' 0 lost'), `The recording has gaps and proves nothing: ${captured}`);
+    const text = await shop.kubectl.must([...inTap, 'base64', FILE]);
+    const ends = between.map(hexAddress);
+    const packets = readTcpPackets(Buffer.from(text, 'base64')).filter(({ from, to }) =>
+      ends.every((end) => from.startsWith(`${end}:`) || to.startsWith(`${end}:`)),
+    );
+    return { result, packets };
   } finally {
-    child.kill('SIGKILL');
+    await recorder.stop();
   }
+}
+
+/** As packets are read: hexadecimal digits. */
+function hexAddress(text: string): string {
+  const ip = parseIp(text);
+  hold(ip !== undefined, `"${text}" is no address`);
+  return Buffer.from(ipToBytes(ip)).toString('hex');
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Step } from '../../story.ts';
-import { joinStreams, readTcpPackets, tlsRecordsOf } from '../../tcp-packets.ts';
+import { joinStreams, type TcpPacket, tlsRecordsOf } from '../../tcp-packets.ts';
 import { hold, type PodView, SECRET, SHOP, type Shop } from '../shop.ts';
 import { recordOrder } from './record-order.ts';
 
@@ -23,10 +23,10 @@ export const intoTheMesh: Step<Shop> = {
     hold(ages(before) === ages(after), 'Pods were started again: they should have gone on');
     yield 'none of them was started again';
     const till = await shop.pod(SHOP, 'app=till');
-    const { result, bytes } = await recordOrder(shop, till);
+    const { result, packets } = await recordOrder(shop, till);
     hold(result.kind === 'answer', `details did not answer: ${JSON.stringify(result)}`);
     yield `till asks again, and hears: ${result.text}`;
-    yield* examine(bytes);
+    yield* examine(packets);
   },
 };
 
@@ -53,11 +53,11 @@ function ages(pods: readonly PodView[]): string {
     .join('\n');
 }
 
-function* examine(recording: Buffer): Iterable<string> {
+function* examine(packets: readonly TcpPacket[]): Iterable<string> {
+  const recording = Buffer.concat(packets.map((packet) => packet.payload));
   for (const words of [SECRET, 'Shakespeare', '/details', 'HTTP/1']) {
     hold(!recording.includes(words), `The words "${words}" passed between the nodes in the clear`);
   }
-  const packets = readTcpPackets(recording);
   const ports = new Set(packets.map((packet) => Math.min(packet.fromPort, packet.toPort)));
   hold(
     ports.size === 1 && ports.has(TUNNEL_PORT),

@@ -5,7 +5,7 @@ import { type Recorded, recordWire } from '../wire.ts';
 export async function recordOrder(shop: Shop, caller: PodView): Promise<Recorded<Heard>> {
   const details = await shop.pod(SHOP, 'app=details');
   const tap = { namespace: OUTSIDE, node: caller.spec.nodeName ?? '' };
-  const filter = `host ${caller.status.podIP} and host ${details.status.podIP}`;
+  const between = [caller.status.podIP ?? '', details.status.podIP ?? ''] as const;
   const namespace = caller.metadata.name === 'stranger' ? OUTSIDE : SHOP;
-  return recordWire(shop, tap, filter, async () => shop.ask(namespace, caller.metadata.name));
+  return recordWire(shop, tap, between, async () => shop.ask(namespace, caller.metadata.name));
 }
