@@ -65,7 +65,11 @@ export class Part {
     this.#child = child;
     child.stdin?.on('error', () => undefined);
     if (child.stdout !== null) {
-      child.stdout.pipe(createWriteStream(this.#options.logFile, { flags: 'a', mode: 0o600 }));
+      const { name, logFile, log } = this.#options;
+      const file = createWriteStream(logFile, { flags: 'a', mode: 0o600 });
+      // A full disk, say: the part goes on.
+      file.on('error', ({ message }) => log.warn('a log has gaps', { part: name, why: message }));
+      child.stdout.pipe(file);
       createInterface({ input: child.stdout }).on('line', (line) => {
         if (this.#options.ready?.test(line) === true) this.#becameReady();
       });

@@ -23,7 +23,7 @@ describe('Part', () => {
     lines.length = 0;
   });
   afterEach(() => {
-    rmSync(directory, { recursive: true });
+    rmSync(directory, { recursive: true, maxRetries: 10 });
   });
 
   function partLog(): Logger {
