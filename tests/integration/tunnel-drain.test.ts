@@ -21,6 +21,7 @@ import { TlsContext } from '#reactor/tls/context.ts';
 import { Frame, RawHttp2Client } from '#tests/support/raw-http2-client.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
 import { connectTo, Listener, passedDescriptor, useTlsBench } from '#tests/support/tls-sockets.ts';
+import { wholeNowMs } from '#tests/support/whole-milliseconds.ts';
 
 /** Some times what the client's kernel holds, and less than what the one of the tunnel does. */
 const ANSWER_BYTES = 1 << 20;
@@ -184,7 +185,7 @@ describe('a tunnel that drains', () => {
       client.pongs = false;
       tunnel.drain();
       await client.until(() => lastStreams().length === 1);
-      const nowMs = performance.now();
+      const nowMs = wholeNowMs();
       tunnel.onTimer(nowMs + 19_000);
       await openAnother(3);
       expect(requests).to.deep.equal([1, 3]);
