@@ -18,6 +18,9 @@ import { openThreadLoop } from '#reactor/thread-loop.ts';
 
 import type { Place } from './world.ts';
 
+/** All that a socket needs to know of where it is made. */
+type Home = Pick<Place, 'netns'>;
+
 // Shorter than mocha's own, so that the message says what was missing.
 const DEADLINE_MS = 5_000;
 
@@ -53,7 +56,7 @@ export class BedSockets implements Disposable {
   }
 
   /** Opens a listener; throws when the kernel refuses. */
-  listen(place: Place, request: ListenRequest): number {
+  listen(place: Home, request: ListenRequest): number {
     const made = inside(place, () =>
       listenTcp({
         address: socketAddress(request.ip ?? '::', request.port),
@@ -83,7 +86,7 @@ export class BedSockets implements Disposable {
   }
 
   /** An established connection, or the name of the error. */
-  async dial(place: Place, request: DialRequest): Promise<number | string> {
+  async dial(place: Home, request: DialRequest): Promise<number | string> {
     const made = inside(place, () =>
       connectTcp({
         to: socketAddress(request.ip, request.port),
@@ -99,7 +102,7 @@ export class BedSockets implements Disposable {
   }
 
   /** The same for connections that must succeed. */
-  async mustDial(place: Place, request: DialRequest): Promise<number> {
+  async mustDial(place: Home, request: DialRequest): Promise<number> {
     const fd = await this.dial(place, request);
     if (typeof fd === 'number') return fd;
     throw new Error(`Cannot connect to ${request.ip}:${request.port}: ${fd}`);
@@ -207,7 +210,7 @@ export class BedSockets implements Disposable {
   }
 }
 
-function inside<T>(place: Place, work: () => T): T {
+function inside<T>(place: Home, work: () => T): T {
   const netns = openNetns(place.netns);
   try {
     return inNetns(netns, work);

@@ -1,0 +1,25 @@
+import { after, before, describe } from 'mocha';
+
+import { theLogs } from './mesh/logs.ts';
+import { type Stage, setStage } from './mesh/stage.ts';
+import { theWire } from './mesh/wire.ts';
+import { MeshCluster } from './support/mesh-cluster.ts';
+
+// One cluster for all: each part begins with everybody of the shop in the mesh, and no policies.
+describe('the mesh in a cluster', function () {
+  this.timeout(240_000);
+  let stage: Stage | undefined;
+  before(async () => {
+    stage = await setStage(await MeshCluster.up('mesh'));
+  });
+  after(async () => {
+    await stage?.mesh[Symbol.asyncDispose]();
+  });
+  const on = (): Stage => {
+    if (stage === undefined) throw new Error('There is no stage yet');
+    return stage;
+  };
+
+  describe('on the wire', () => theWire(on));
+  describe('in its logs', () => theLogs(on));
+});
