@@ -23,7 +23,8 @@ import type { CertificateRoot } from './ca/root.ts';
 import { keptRoot } from './ca/root-secret.ts';
 import { CertificateService } from './ca/service.ts';
 import type { Config } from './config.ts';
-import { PolicyStatuses } from './controllers/policy-status.ts';
+import { bindingStatuses } from './controllers/binding-status.ts';
+import { policyStatuses } from './controllers/policy-status.ts';
 import { RootCertificates } from './controllers/root-certificates.ts';
 import { type InputCollections, newInputCollections } from './inputs/collections.ts';
 import { ClusterWatch } from './inputs/watch.ts';
@@ -43,7 +44,7 @@ import { deriveMesh, type Mesh } from './translate/derive-mesh.ts';
 const ROOT_RETRY: BackoffPlan = { firstMs: 250, maxMs: 10_000, spread: 0.2 };
 const REQUEST_BYTES_MAX = 4 * 1024 * 1024;
 const DRAIN_MS = 5_000;
-/** The Leases of whoever publishes the root, and of whoever writes the status of policies. */
+/** The Leases of whoever publishes the root, and of whoever writes the status of policies and services. */
 const ROOT_LEASE = 'istio-namespace-controller-election';
 const STATUS_LEASE = 'istio-status-leader';
 const VERSION = 'ambit';
@@ -165,7 +166,10 @@ export class App {
     if (config.policyStatus) {
       this.#write(STATUS_LEASE, () => {
         const options = { clock: systemClock, log: log.scoped('istiod::status') };
-        return new PolicyStatuses(this.#client, this.#mesh.verdicts, options);
+        const writers = new DisposableStack();
+        writers.use(policyStatuses(this.#client, this.#mesh.verdicts, options));
+        writers.use(bindingStatuses(this.#client, this.#mesh.bindings, options));
+        return writers;
       });
     }
     const port = await this.#listen(root);

@@ -7,10 +7,12 @@ import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '../mod
 import { type AddressResource, type PolicyResource, sameVersion } from '../model/resource.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
+import { deriveBindings } from './derive-bindings.ts';
 import { derivePolicies, type PolicyVerdict } from './derive-policies.ts';
 import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
 import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
+import type { BindingVerdict } from './waypoints.ts';
 
 /** The one value of an index that only tells some from others. */
 const ANY = 'any';
@@ -37,6 +39,8 @@ export interface Mesh {
   readonly policies: Readable<PolicyResource>;
   /** For the authors of policies. */
   readonly verdicts: Readable<PolicyVerdict>;
+  /** For the authors of services and entries that ask for a waypoint: by `kind/namespace/name`. */
+  readonly bindings: Readable<BindingVerdict>;
 }
 
 /** From what is watched to what is sent. */
@@ -59,5 +63,6 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     blockOwners: () => byBlocks.lookup(ANY),
     policies: policies.resources,
     verdicts: policies.verdicts,
+    bindings: deriveBindings(graph, around, inputs),
   };
 }

@@ -9,8 +9,7 @@ import { fetchWaypoint, type Surroundings } from './derive-surroundings.ts';
 import { serviceResource } from './encode.ts';
 import { loadBalancing } from './load-balancing.ts';
 import { ownership, serviceMessage } from './services.ts';
-
-const INGRESS_USE_WAYPOINT = 'istio.io/ingress-use-waypoint';
+import { ingressLabel } from './waypoints.ts';
 
 export interface DerivedServices {
   /** By `namespace/hostname`. */
@@ -57,13 +56,11 @@ export function deriveServices(
       transformation: (service, fetch) => {
         const { record } = service;
         const namespace = fetch.one(around.namespaces, record.namespace);
-        const ingress =
-          record.labels[INGRESS_USE_WAYPOINT] ?? namespace?.labels[INGRESS_USE_WAYPOINT];
         const message = serviceMessage(service, {
           network: around.network.fetch(fetch) ?? '',
           loadBalancing: loadBalancing(record.balancing, namespace),
           waypoint: fetchWaypoint(fetch, around, { ...record, traffic: 'service' }),
-          ingressUseWaypoint: ingress === 'true',
+          ingressUseWaypoint: ingressLabel(record.labels, namespace) === true,
         });
         return [serviceResource(message)];
       },

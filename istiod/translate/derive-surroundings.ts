@@ -9,7 +9,14 @@ import type { MeshSettings } from '../model/mesh.ts';
 import { objectKey } from '../model/metadata.ts';
 import type { NamespaceRecord } from '../model/place.ts';
 import type { GatewayClassRecord, GatewayRecord, Waypoint } from '../model/waypoint.ts';
-import { bindWaypoint, chosenWaypoint, waypointAddress, waypointOf } from './waypoints.ts';
+import {
+  bindWaypoint,
+  chosenWaypoint,
+  type WaypointBinding,
+  type WaypointChoice,
+  waypointAddress,
+  waypointOf,
+} from './waypoints.ts';
 
 const NETWORK = 'topology.istio.io/network';
 
@@ -46,20 +53,33 @@ export function deriveSurroundings(
   return { mesh, network, namespaces, waypoints };
 }
 
-/** The address of the waypoint that an object is to be reached through. */
-export function fetchWaypoint(
+/** What services and workloads alike are bound by. */
+export interface Bindable {
+  readonly namespace: string;
+  readonly labels: Labels;
+  readonly traffic: 'service' | 'workload';
+}
+
+/** The waypoint that an object asks for, and what comes of it; undefined when it asks for none. */
+export function fetchBinding(
   fetch: Fetch,
-  { namespaces, waypoints, network }: Surroundings,
-  object: {
-    readonly namespace: string;
-    readonly labels: Labels;
-    readonly traffic: 'service' | 'workload';
-  },
-): GatewayAddress | undefined {
+  { namespaces, waypoints }: Pick<Surroundings, 'namespaces' | 'waypoints'>,
+  object: Bindable,
+): { readonly choice: WaypointChoice; readonly binding: WaypointBinding } | undefined {
   const namespace = fetch.one(namespaces, object.namespace);
   const choice = chosenWaypoint(object, namespace);
   if (choice === undefined) return undefined;
-  const binding = bindWaypoint(choice, fetch.one(waypoints, choice.key), object, namespace);
-  if (binding.kind !== 'bound') return undefined;
-  return waypointAddress(binding.waypoint, network.fetch(fetch) ?? '');
+  const waypoint = fetch.one(waypoints, choice.key);
+  return { choice, binding: bindWaypoint(choice, waypoint, object, namespace) };
+}
+
+/** The address of the waypoint that an object is to be reached through. */
+export function fetchWaypoint(
+  fetch: Fetch,
+  around: Surroundings,
+  object: Bindable,
+): GatewayAddress | undefined {
+  const binding = fetchBinding(fetch, around, object)?.binding;
+  if (binding?.kind !== 'bound') return undefined;
+  return waypointAddress(binding.waypoint, around.network.fetch(fetch) ?? '');
 }

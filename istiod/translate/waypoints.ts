@@ -23,6 +23,7 @@ import type {
 const USE_WAYPOINT = 'istio.io/use-waypoint';
 const USE_WAYPOINT_NAMESPACE = 'istio.io/use-waypoint-namespace';
 const WAYPOINT_FOR = 'istio.io/waypoint-for';
+const INGRESS_USE_WAYPOINT = 'istio.io/ingress-use-waypoint';
 const MANAGED = 'gateway.istio.io/managed';
 const OPTED_OUT = 'none';
 const GATEWAY_MANAGERS: readonly string[] = [
@@ -101,6 +102,48 @@ export function bindWaypoint(
     : { kind: 'refused', reason: 'UnsupportedTrafficType' };
 }
 
+/** Whether ingress gateways are to use the waypoint of a service; undefined: nothing is said. */
+export function ingressLabel(
+  labels: Labels,
+  namespace: NamespaceRecord | undefined,
+): boolean | undefined {
+  const said = labels[INGRESS_USE_WAYPOINT] ?? namespace?.labels[INGRESS_USE_WAYPOINT];
+  return said === undefined ? undefined : said === 'true';
+}
+
+/** What an object's author should know of the waypoint that was asked for. */
+export interface BindingVerdict {
+  readonly kind: 'Service' | 'ServiceEntry' | 'WorkloadEntry';
+  readonly namespace: string;
+  readonly name: string;
+  readonly bound: boolean;
+  readonly reason: 'WaypointAccepted' | BindingRefusal;
+  readonly message: string;
+}
+
+/** Reason and message for what came of a choice; undefined when there is nothing to say. */
+export function explainBinding(
+  { key, inherited }: WaypointChoice,
+  binding: WaypointBinding,
+  facts: {
+    readonly traffic: 'service' | 'workload';
+    /** The gateway that the choice names is there, ready or not. */
+    readonly exists: boolean;
+    /** What the label for ingress gateways says; undefined: there is none. */
+    readonly ingress: boolean | undefined;
+  },
+): Pick<BindingVerdict, 'bound' | 'reason' | 'message'> | undefined {
+  if (binding.kind === 'none') return undefined;
+  if (binding.kind === 'bound') {
+    const message = `Successfully attached to waypoint ${key}${ingressSentence(facts.ingress)}`;
+    return { bound: true, reason: 'WaypointAccepted', message };
+  }
+  const { reason } = binding;
+  const by = inherited ? ' that its namespace names' : '';
+  const message = refusalSentence(reason, `waypoint ${key}${by}`, facts);
+  return { bound: false, reason, message };
+}
+
 export function waypointAddress(waypoint: Waypoint, network: string): GatewayAddress {
   const { address, namespace } = waypoint;
   const destination =
@@ -114,6 +157,30 @@ export function waypointAddress(waypoint: Waypoint, network: string): GatewayAdd
           value: create(NetworkAddressSchema, { network, address: ipToBytes(address.ip) }),
         } as const);
   return create(GatewayAddressSchema, { destination, hboneMtlsPort: TUNNEL_PORT });
+}
+
+function refusalSentence(
+  reason: BindingRefusal,
+  waypoint: string,
+  { traffic, exists }: { readonly traffic: string; readonly exists: boolean },
+): string {
+  switch (reason) {
+    case 'WaypointIsNotReady':
+      return exists
+        ? `${waypoint} is not ready: it has no address yet, and is not used`
+        : `${waypoint} is not ready: there is no Gateway of that name`;
+    case 'AttachmentDenied':
+      return `${waypoint} does not take objects of this namespace: see allowedRoutes of its listener`;
+    case 'UnsupportedTrafficType':
+      return `${waypoint} does not serve traffic to a ${traffic}: see its label ${WAYPOINT_FOR}`;
+  }
+}
+
+function ingressSentence(ingress: boolean | undefined): string {
+  if (ingress === undefined) return '';
+  return ingress
+    ? '. Traffic from ingress gateways goes through it, too'
+    : '. Traffic from ingress gateways does not go through it';
 }
 
 function keyIn(labels: Labels, namespace: string): string | undefined {

@@ -9,15 +9,19 @@ import { AddressSchema } from '#api/gen/workload_pb.ts';
 import { systemClock } from '#common/clock.ts';
 import { type Identity, parseIdentity } from '#common/tls/spiffe.ts';
 import { CaClient, type SignResult } from '#dataplane/identity/ca-client.ts';
+import { conditionsOf } from '#istiod/controllers/conditions.ts';
+import type { KubeClient } from '#kube/client.ts';
 import {
   AUTHORIZATION_POLICIES,
   CONFIG_MAPS,
   type Condition,
+  GATEWAYS,
   LEASES,
   PODS,
   SERVICES,
 } from '#kube/resources.ts';
 import { TestCluster, TestIstiod } from '#tests/bed/istiod.ts';
+import { createObject, readManifests } from '#tests/support/manifests.ts';
 import { Watcher } from '#tests/support/watcher.ts';
 import { XdsClient, type XdsClientEvent } from '#xds/client.ts';
 
@@ -113,6 +117,23 @@ const policy = (name: string, more: object = {}) => ({
     ...more,
   },
 });
+
+/** The condition of the service `lamp`, once it is so. */
+async function bound(client: KubeClient, status: string): Promise<Condition> {
+  const watch = client.watch(SERVICES, {
+    namespace: 'shop',
+    fieldSelector: 'metadata.name=lamp',
+    sendInitialEvents: true,
+    signal: AbortSignal.timeout(50_000),
+  });
+  for await (const event of watch) {
+    if (event.type !== 'ADDED' && event.type !== 'MODIFIED') continue;
+    const conditions = conditionsOf(event.object);
+    const found = conditions.find(({ type }) => type === 'istio.io/WaypointBound');
+    if ((found?.status ?? 'absent') === status) return found ?? { type: '', status };
+  }
+  throw new Error(`The waypoint is not bound ${status}`);
+}
 
 describe('istiod on an API server', function () {
   this.timeout(60_000);
@@ -373,6 +394,49 @@ describe('istiod on an API server', function () {
       expect(await accepted('fine', 1)).to.deep.include({ status: 'True', reason: 'Accepted' });
       await cluster.client.delete(AUTHORIZATION_POLICIES, 'reads', 'shop');
       await cluster.client.delete(AUTHORIZATION_POLICIES, 'fine', 'shop');
+    });
+  });
+
+  describe('the status of services', () => {
+    it('says whether the waypoint that they ask for is theirs', async () => {
+      for (const file of ['gateways', 'gatewayclasses']) {
+        for (const crd of readManifests(`10-crds/${file}.yaml`)) {
+          await createObject(cluster.client, crd);
+        }
+      }
+      const metadata = { name: 'lamp', namespace: 'shop' };
+      const label = (labels: object) =>
+        cluster.client.patch(SERVICES, 'lamp', 'shop', { metadata: { labels } }, { type: 'merge' });
+      await cluster.client.create(SERVICES, {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { ...metadata, labels: { 'istio.io/use-waypoint': 'far' } },
+        spec: { ports: [{ port: 80 }] },
+      });
+      expect(await bound(cluster.client, 'False')).to.deep.include({
+        reason: 'WaypointIsNotReady',
+      });
+      // A gateway of a class that is not ours, which is as good.
+      await cluster.client.create(GATEWAYS, {
+        apiVersion: 'gateway.networking.k8s.io/v1',
+        kind: 'Gateway',
+        metadata: { name: 'far', namespace: 'shop' },
+        spec: {
+          gatewayClassName: 'elsewhere',
+          listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE' }],
+        },
+      });
+      const addresses = [{ type: 'IPAddress', value: '10.244.9.9' }];
+      const how = { type: 'merge', subresource: 'status' } as const;
+      await cluster.client.patch(GATEWAYS, 'far', 'shop', { status: { addresses } }, how);
+      expect(await bound(cluster.client, 'True')).to.deep.include({
+        reason: 'WaypointAccepted',
+        message: 'Successfully attached to waypoint shop/far',
+      });
+      await label({ 'istio.io/use-waypoint': null });
+      await bound(cluster.client, 'absent');
+      await cluster.client.delete(SERVICES, 'lamp', 'shop');
+      await cluster.client.delete(GATEWAYS, 'far', 'shop');
     });
   });
 

@@ -10,10 +10,15 @@ import { createObject, readManifests } from '#tests/support/manifests.ts';
 
 const PEER = 'PeerAuthentication';
 const POLICY = 'AuthorizationPolicy';
-const PATHS: Readonly<Record<string, string>> = {
-  [PEER]: 'peerauthentications',
-  [POLICY]: 'authorizationpolicies',
+const GATEWAY = 'Gateway';
+const SECURITY = 'security.istio.io/v1';
+const PATHS: Readonly<Record<string, { readonly apiVersion: string; readonly plural: string }>> = {
+  [PEER]: { apiVersion: SECURITY, plural: 'peerauthentications' },
+  [POLICY]: { apiVersion: SECURITY, plural: 'authorizationpolicies' },
+  [GATEWAY]: { apiVersion: 'gateway.networking.k8s.io/v1', plural: 'gateways' },
 };
+const mesh = { name: 'mesh', port: 15008, protocol: 'HBONE' };
+const waypoint = { gatewayClassName: 'istio-waypoint', listeners: [mesh] };
 
 describe('manifests', () => {
   let api: TestApiServer;
@@ -94,6 +99,36 @@ describe('manifests', () => {
         ],
       },
     ],
+    [GATEWAY, waypoint],
+    [
+      GATEWAY,
+      {
+        ...waypoint,
+        addresses: [{ type: 'Hostname', value: 'a.example' }],
+        infrastructure: {
+          labels: { team: 'a' },
+          annotations: { note: 'b' },
+          parametersRef: { group: '', kind: 'ConfigMap', name: 'c' },
+        },
+        listeners: [
+          {
+            ...mesh,
+            allowedRoutes: {
+              kinds: [{ kind: 'HTTPRoute' }],
+              namespaces: { from: 'Selector', selector: { matchLabels: { team: 'a' } } },
+            },
+          },
+          {
+            name: 'https',
+            hostname: '*.example',
+            port: 443,
+            protocol: 'HTTPS',
+            tls: { certificateRefs: [{ name: 'certificate' }], options: { a: 'b' } },
+          },
+          { name: 'proxy', port: 15088, protocol: 'istio.io/PROXY' },
+        ],
+      },
+    ],
   ];
   for (const [index, [kind, spec]] of good.entries()) {
     it(`take a ${kind} ${JSON.stringify(spec)}`, async () => {
@@ -108,6 +143,10 @@ describe('manifests', () => {
     [POLICY, { action: 'REJECT' }, 'spec.action'],
     [POLICY, { rules: [{ from: [{ sourc: {} }] }] }, 'unknown field "spec.rules[0].from[0].sourc"'],
     [POLICY, { rules: [{ when: [{ values: ['a'] }] }] }, 'spec.rules[0].when[0].key'],
+    [GATEWAY, { gatewayClassName: 'istio-waypoint' }, 'spec.listeners'],
+    [GATEWAY, { ...waypoint, listeners: [{ ...mesh, port: 0 }] }, 'spec.listeners[0].port'],
+    [GATEWAY, { ...waypoint, listeners: [mesh, mesh] }, 'Duplicate value'],
+    [GATEWAY, { ...waypoint, listener: mesh }, 'unknown field "spec.listener"'],
   ];
   for (const [kind, spec, why] of bad) {
     it(`refuse a ${kind} ${JSON.stringify(spec)}`, async () => {
@@ -118,8 +157,9 @@ describe('manifests', () => {
   }
 
   function create(kind: string, name: string, spec: object): Promise<Answered> {
-    const path = `/apis/security.istio.io/v1/namespaces/default/${PATHS[kind]}`;
-    const body = { apiVersion: 'security.istio.io/v1', kind, metadata: { name }, spec };
+    const { apiVersion = '', plural = '' } = PATHS[kind] ?? {};
+    const path = `/apis/${apiVersion}/namespaces/default/${plural}`;
+    const body = { apiVersion, kind, metadata: { name }, spec };
     return api.ask(`${path}?fieldValidation=Strict`, { method: 'POST', body });
   }
 });
