@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { env } from 'node:process';
 
 import type { Logger } from '#common/log/logger.ts';
 import { KubeClient } from '#kube/client.ts';
@@ -12,6 +13,7 @@ import type { ImageProgram } from './node/images.ts';
 import { startNode } from './node-process.ts';
 import { Part } from './part.ts';
 import { clusterReady } from './readiness.ts';
+import { SMALL_MEMORY } from './small-memory.ts';
 import { removeCgroups, type StateDirectory } from './state-directory.ts';
 
 export interface ClusterOptions {
@@ -32,12 +34,6 @@ export interface ClusterOptions {
 export const API_PORT = 6443;
 export const CLUSTER_DOMAIN = 'cluster.local';
 export const CLUSTER_DNS = '10.96.0.10';
-
-/**
- * For a process that holds many small objects for long: V8 collects earlier instead of growing. With 1,000 pods
- * that is 60 MB less, for answers that take a fifth longer.
- */
-const SMALL_HEAP = ['--max-semi-space-size=1', '--optimize-for-size', '--heap-growing-percent=20'];
 
 /** The processes of a cluster: the API server, the controllers, and one for each node. */
 export class Cluster {
@@ -109,7 +105,7 @@ export class Cluster {
     const { project, state } = this.#options;
     const program = join(project, 'playground/controllers/main.ts');
     const args = [program, this.#server(), state.file('pki')];
-    return this.#spawn('controllers', args, 'pipe');
+    return this.#spawn('controllers', args, 'pipe', env);
   }
 
   /** A program with its errors in a log of its own. */
@@ -117,11 +113,15 @@ export class Cluster {
     name: string,
     args: readonly string[],
     stdin: 'ignore' | 'pipe',
+    environment: NodeJS.ProcessEnv,
     ...sockets: readonly number[]
   ): ChildProcess {
     const log = openSync(this.#options.state.file('log', `${name}.log`), 'a', 0o600);
     try {
-      return spawn(process.execPath, args, { stdio: [stdin, 'pipe', log, ...sockets] });
+      return spawn(process.execPath, args, {
+        env: environment,
+        stdio: [stdin, 'pipe', log, ...sockets],
+      });
     } finally {
       closeSync(log);
     }
@@ -131,7 +131,7 @@ export class Cluster {
     const { state, network, name, listen, project } = this.#options;
     const inside = `${network.address}:${API_PORT}`;
     const args = [
-      ...SMALL_HEAP,
+      ...SMALL_MEMORY.flags,
       join(project, 'playground/api-server/main.ts'),
       '--state',
       state.path,
@@ -150,7 +150,8 @@ export class Cluster {
       '--kubeconfig',
       state.file('kubeconfig'),
     ];
-    return this.#spawn('api-server', args, 'ignore', listen.descriptor);
+    const small = { ...env, ...SMALL_MEMORY.environment };
+    return this.#spawn('api-server', args, 'ignore', small, listen.descriptor);
   }
 
   #startNode(node: NodeNetwork): ChildProcess {

@@ -2,6 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { compiledCodeEnvironment } from '#common/compile-cache.ts';
+
 import type { NodeNetwork } from './network.ts';
 import { rootEntries } from './node/app.ts';
 import type { KubeletConfig } from './node/config.ts';
@@ -21,6 +23,7 @@ export interface NodeProcessOptions {
   readonly binds?: readonly { readonly source: string; readonly target: string }[];
 }
 
+const COMPILED = compiledCodeEnvironment(PROJECT);
 const MAIN_PLUGIN = 'playground-ptp';
 
 /**
@@ -43,7 +46,10 @@ export function startNode(options: NodeProcessOptions): ChildProcess {
   const plugins = own('cni-bin');
   const plugin = join(plugins, MAIN_PLUGIN);
   const main = `${PROJECT}/playground/node/cni-main-plugin.ts`;
-  writeFileSync(plugin, `#!/bin/sh\nexec ${NODE_PROGRAM} ${main}\n`);
+  const assignments = Object.entries(COMPILED)
+    .map((each) => each.join('='))
+    .join(' ');
+  writeFileSync(plugin, `#!/bin/sh\n${assignments} exec ${NODE_PROGRAM} ${main}\n`);
   chmodSync(plugin, 0o755);
   const script = join(directory, 'start.sh');
   const text = nodeRootScript({
@@ -81,7 +87,7 @@ export function startNode(options: NodeProcessOptions): ChildProcess {
         `${PROJECT}/playground/node/main.ts`,
         '/etc/kubernetes/kubelet/kubelet.json',
       ],
-      { stdio: ['pipe', log, log], env: { PATH: SYSTEM_PATH, LANG: 'C.UTF-8' } },
+      { stdio: ['pipe', log, log], env: { PATH: SYSTEM_PATH, LANG: 'C.UTF-8', ...COMPILED } },
     );
   } finally {
     closeSync(log);

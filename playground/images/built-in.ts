@@ -1,3 +1,5 @@
+import { compiledCodeEnvironment } from '#common/compile-cache.ts';
+
 import type { ImageProgram } from '../node/images.ts';
 import { NODE_PROGRAM, PROJECT } from '../node/node-root.ts';
 
@@ -17,16 +19,20 @@ export function builtInImages(): ReadonlyMap<string, ImageProgram> {
     ['ambit/ztunnel', own('ztunnel/main.ts')],
     ['ambit/istiod', own('istiod/main.ts')],
     // Its plugin runs from what every node has, instead of a copy of it.
-    ['ambit/cni', { ...own('cni/agent/main.ts'), environment: CNI_HOST_PROGRAM }],
+    [
+      'ambit/cni',
+      { ...own('cni/agent/main.ts'), environment: { ...COMPILED, ...CNI_HOST_PROGRAM } },
+    ],
   ]);
 }
 
+const COMPILED = compiledCodeEnvironment(PROJECT);
 const CNI_HOST_PROGRAM = { CNI_HOST_NODE: NODE_PROGRAM, CNI_HOST_PROJECT: PROJECT };
 
 const SLEEP = 'trap "exit 0" TERM INT; sleep infinity & wait';
 
 function own(path: string, ...args: string[]): ImageProgram {
-  return { command: [NODE_PROGRAM, `${PROJECT}/${path}`, ...args], environment: {} };
+  return { command: [NODE_PROGRAM, `${PROJECT}/${path}`, ...args], environment: COMPILED };
 }
 
 function shop(...args: string[]): ImageProgram {

@@ -1,6 +1,14 @@
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
@@ -89,6 +97,26 @@ describe('tools/setup.mjs', () => {
     expect(stderr).to.include(
       'Unknown purpose "everything": want one of check, test, demo, up, bench',
     );
+  });
+
+  it('compiles when that has not been done since a file was changed, and says so', async () => {
+    lockfile('package-lock.json', {});
+    lockfile('node_modules/.package-lock.json', {});
+    for (const command of ['ip', 'nft', 'nsenter', 'unshare']) {
+      writeFileSync(join(project, 'bin', command), '', { mode: 0o755 });
+    }
+    const done = join(project, 'node_modules/.cache/compiled/.complete');
+    const compiler = `
+      import { mkdirSync, writeFileSync } from 'node:fs';
+      mkdirSync(${JSON.stringify(dirname(done))}, { recursive: true });
+      writeFileSync(${JSON.stringify(done)}, '');`;
+    writeFileSync(join(project, 'tools/compile.ts'), compiler);
+    expect((await setUp('check')).stdout).to.equal('');
+    expect((await setUp('up')).stdout).to.equal('set-up: compiling\n');
+    expect((await setUp('up')).stdout).to.equal('');
+    const later = Date.now() / 1_000 + 60;
+    utimesSync(join(project, 'tools/compile.ts'), later, later);
+    expect((await setUp('up')).stdout).to.equal('set-up: compiling\n');
   });
 
   function lockfile(path: string, packages: object): void {

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { compiledCodeEnvironment } from '#common/compile-cache.ts';
+
 import { PLUGIN_TYPE } from './conflist.ts';
 import { copyIfChanged, removeTemporaries, writeIfChanged } from './files.ts';
 
@@ -60,11 +62,17 @@ function launcher(source: PluginSource): string {
     onHost === undefined
       ? `"${own}/${nodeName(source)}" "${own}/${MAIN}"`
       : `"${onHost.node}" "${onHost.project}/${MAIN}"`;
+  const cache =
+    onHost === undefined
+      ? `NODE_COMPILE_CACHE="${own}/cache"`
+      : Object.entries(compiledCodeEnvironment(onHost.project))
+          .map(([name, value]) => `${name}="${value}"`)
+          .join(' ');
   return [
     '#!/bin/sh',
     '# The CNI plugin of the mesh; written by its node agent, which will repair what is changed here.',
     // A start takes a third of the time with compiled code; where it can't be written, nothing happens.
-    `NODE_COMPILE_CACHE="${own}/cache" exec ${program}`,
+    `${cache} exec ${program}`,
     '',
   ].join('\n');
 }
