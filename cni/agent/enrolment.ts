@@ -1,5 +1,6 @@
 import type { Clock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
+import type { IpAddress } from '#common/net/address.ts';
 import type { Pod } from '#kube/resources.ts';
 import { close } from '#linux/libc.ts';
 
@@ -19,7 +20,7 @@ import type { SnapshotPod } from './ztunnel-server.ts';
 export interface NewPod {
   readonly netnsPath: string;
   /** Empty: the plugins before have not said. */
-  readonly addresses: readonly string[];
+  readonly addresses: readonly IpAddress[];
 }
 
 /** What enrolment does to the world. */
@@ -35,12 +36,12 @@ export interface EnrolmentTools {
     findDifference(netnsFd: number, ruleset: Ruleset): Promise<string | undefined>;
   };
   readonly netns: {
-    open(path: string, addresses: readonly string[]): OpenedNetns;
-    find(uid: string, addresses: readonly string[]): Promise<PodNetns | undefined>;
+    open(path: string, addresses: readonly IpAddress[]): OpenedNetns;
+    find(uid: string, addresses: readonly IpAddress[]): Promise<PodNetns | undefined>;
   };
   /** Addresses that health probes of the node reach without the tunnel. */
   readonly probes: {
-    set(uid: string, addresses: readonly string[]): Promise<void>;
+    set(uid: string, addresses: readonly IpAddress[]): Promise<void>;
     delete(uid: string): Promise<void>;
   };
   /** Writes the status annotation, or takes it away. A pod that has gone is no error. */
@@ -72,7 +73,7 @@ export type AuditResult =
 interface Entry {
   readonly info: PodInfo;
   readonly pod: Pod;
-  readonly addresses: readonly string[];
+  readonly addresses: readonly IpAddress[];
   readonly netns: PodNetns | undefined;
   readonly standing: Exclude<Standing, 'unknown'>;
   readonly ruleset: Ruleset;
@@ -243,7 +244,7 @@ export class Enrolment {
 
   async #netnsFor(
     uid: string,
-    addresses: readonly string[],
+    addresses: readonly IpAddress[],
     before: Entry | undefined,
     given: NewPod | undefined,
   ): Promise<OpenedNetns> {

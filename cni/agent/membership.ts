@@ -1,4 +1,5 @@
 import { type EnablementSelector, isEligible } from '#cni/plugin/eligibility.ts';
+import { type IpAddress, parseIp } from '#common/net/address.ts';
 import type { Pod, StringMap } from '#kube/resources.ts';
 
 /** Says how far a pod's enrolment has come; the agent alone writes it. */
@@ -75,10 +76,9 @@ export function nextStep(pod: Pod | undefined, membership: Membership, standing:
   }
 }
 
-/** The pod's addresses as its status has them. */
-export function podAddresses(pod: Pod): readonly string[] {
+/** The pod's addresses as its status has them; what is none is left out. */
+export function podAddresses(pod: Pod): readonly IpAddress[] {
   const { podIPs, podIP } = pod.status ?? {};
-  const listed = (podIPs ?? []).map(({ ip }) => ip).filter((ip) => ip !== undefined && ip !== '');
-  if (listed.length > 0) return listed;
-  return podIP === undefined || podIP === '' ? [] : [podIP];
+  const listed = (podIPs ?? []).flatMap(({ ip }) => parseIp(ip ?? '') ?? []);
+  return listed.length > 0 ? listed : [parseIp(podIP ?? '') ?? []].flat();
 }

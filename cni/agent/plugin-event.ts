@@ -1,5 +1,7 @@
 /** What a plugin says of a new pod (`POST /cmdadd`), read from JSON. Pure. */
 
+import { type IpAddress, parseIp } from '#common/net/address.ts';
+
 export interface PluginEvent {
   readonly namespace: string;
   readonly name: string;
@@ -7,7 +9,7 @@ export interface PluginEvent {
   readonly uid: string | undefined;
   /** Path of the network namespace as the node sees it. */
   readonly netnsPath: string;
-  readonly addresses: readonly string[];
+  readonly addresses: readonly IpAddress[];
   /** The plugin has not asked whether the pod belongs to the mesh. */
   readonly agentDecides: boolean;
 }
@@ -29,16 +31,8 @@ export function readPluginEvent(text: string): PluginEventReading {
       return refused(`"${field}" is missing or empty`);
     }
   }
-  const ips: unknown = value['IPs'] ?? [];
-  if (!Array.isArray(ips)) return refused('"IPs" is not a list');
-  const addresses: string[] = [];
-  for (const [index, entry] of ips.entries()) {
-    const address: unknown = isRecord(entry) ? entry['Address'] : undefined;
-    const ip: unknown = isRecord(address) ? address['IP'] : undefined;
-    if (typeof ip !== 'string' || ip === '')
-      return refused(`"IPs[${index}].Address.IP" is missing`);
-    addresses.push(ip);
-  }
+  const addresses = readAddresses(value['IPs'] ?? []);
+  if (typeof addresses === 'string') return refused(addresses);
   const uid: unknown = value['PodUID'];
   return {
     kind: 'event',
@@ -51,6 +45,22 @@ export function readPluginEvent(text: string): PluginEventReading {
       agentDecides: value['AgentDecides'] === true,
     },
   };
+}
+
+/** A text says what is wrong. */
+function readAddresses(list: unknown): readonly IpAddress[] | string {
+  if (!Array.isArray(list)) return '"IPs" is not a list';
+  const addresses: IpAddress[] = [];
+  for (const [index, entry] of list.entries()) {
+    const address: unknown = isRecord(entry) ? entry['Address'] : undefined;
+    const text: unknown = isRecord(address) ? address['IP'] : undefined;
+    const where = `"IPs[${index}].Address.IP"`;
+    if (typeof text !== 'string' || text === '') return `${where} is missing`;
+    const ip = parseIp(text);
+    if (ip === undefined) return `${where} is no IP address`;
+    addresses.push(ip);
+  }
+  return addresses;
 }
 
 function refused(reason: string): PluginEventReading {

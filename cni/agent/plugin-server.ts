@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
 import { type PluginEvent, readPluginEvent } from './plugin-event.ts';
@@ -18,12 +18,15 @@ export interface PluginServerOptions {
 
 /** A pod has a few addresses; an event is some hundred bytes. */
 const EVENT_BYTES_MAX = 64 << 10;
-/** Pods that start at a time on one node. More wait in the socket's backlog. */
+/** Pods that start at a time on one node; the runtime tries again with more. */
 const CONNECTIONS_MAX = 256;
 /** A plugin sends its few bytes at once. */
 const REQUEST_TIMEOUT_MS = 5_000;
-/** Any process of the node may ask: a plugin may run as any user. What it says is checked. */
-const MODE = 0o666;
+/**
+ * Plugins are run by the container runtime, as root. Who can ask names a namespace as that of a pod, and so gives
+ * whatever runs in it the pod's identity: nobody else may. Readable and writable by the owner alone.
+ */
+const UMASK = 0o177;
 
 /** Answers CNI plugins over HTTP on a Unix socket. */
 export class PluginServer {
@@ -50,14 +53,19 @@ export class PluginServer {
     const { path } = this.#options;
     // Left by a process that had no time to remove it; one that lives does not share its directory.
     rmSync(path, { force: true });
-    this.#server.listen(path);
+    // In force from the first moment on: the socket is made before listen() returns.
+    const umask = process.umask(UMASK);
+    try {
+      this.#server.listen(path);
+    } finally {
+      process.umask(umask);
+    }
     try {
       await once(this.#server, 'listening');
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`Cannot listen for CNI plugins on ${path}: ${why}`, { cause: error });
     }
-    chmodSync(path, MODE);
   }
 
   async stop(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { IpAddress } from '#common/net/address.ts';
 import { runCommand } from '#linux/command.ts';
 import { applyNft } from '#linux/nft.ts';
 
@@ -15,7 +16,7 @@ import {
 export class ProbeRules {
   readonly #netnsFd: number;
   readonly #sources: ProbeSources;
-  readonly #pods = new Map<string, readonly string[]>();
+  readonly #pods = new Map<string, readonly IpAddress[]>();
   /** What nft shows of the table as it should be. */
   #listing: string | undefined;
   #running: Promise<void> | undefined;
@@ -28,14 +29,14 @@ export class ProbeRules {
   }
 
   /** Like {@link set}, without loading: for many pods at once. {@link load} follows. */
-  put(uid: string, addresses: readonly string[]): void {
+  put(uid: string, addresses: readonly IpAddress[]): void {
     // As the last one: it has the address now, whoever had it before.
     this.#pods.delete(uid);
     this.#pods.set(uid, addresses);
   }
 
   /** Has the probes of these addresses let through. Rejects when that cannot be loaded. */
-  async set(uid: string, addresses: readonly string[]): Promise<void> {
+  async set(uid: string, addresses: readonly IpAddress[]): Promise<void> {
     const known = this.#pods.get(uid);
     if (known !== undefined && known.join() === addresses.join() && this.#listing !== undefined) {
       return;

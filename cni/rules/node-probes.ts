@@ -4,8 +4,10 @@
  * the node forwards. Pure.
  */
 
+import type { IpAddress } from '#common/net/address.ts';
+
 /** Which addresses belong to which pod of the mesh. */
-export type ProbedPods = ReadonlyMap<string, readonly string[]>;
+export type ProbedPods = ReadonlyMap<string, readonly IpAddress[]>;
 
 export interface ProbeSources {
   readonly ipv4: string;
@@ -20,7 +22,7 @@ const PRIORITY = 95;
 
 /** One batch for `nft -f -` that replaces the node's table as a whole: by uid, the pods' addresses. */
 export function renderNodeProbes(pods: ProbedPods, sources: ProbeSources): string {
-  const owners = new Map<string, string>();
+  const owners = new Map<IpAddress, string>();
   // Addresses are used again: the pod that came last has it.
   for (const [uid, addresses] of pods) for (const ip of addresses) owners.set(ip, uid);
   const elements = (isV6: boolean): string[] =>

@@ -12,9 +12,10 @@ import { netnsId, openNetns } from '#linux/netns.ts';
 import { openDescriptors } from '#tests/support/descriptors.ts';
 import { logLines } from '#tests/support/log-lines.ts';
 import { ManualClock } from '#tests/support/manual-clock.ts';
+import { ip } from '#tests/support/mesh.ts';
 
 const DRAIN_MS = 30_000;
-const GIVEN = { netnsPath: '/run/netns/a', addresses: ['10.1.1.1'] };
+const GIVEN = { netnsPath: '/run/netns/a', addresses: [ip('10.1.1.1')] };
 
 function pod(redirection?: Redirection, uid = 'u1'): Pod {
   const annotations = redirection && { 'ambient.istio.io/redirection': redirection };
@@ -131,7 +132,7 @@ describe('Enrolment', () => {
     });
 
     it('takes the namespace and the addresses that a plugin gives', async () => {
-      await enrolment.enrol(pod(), { ...GIVEN, addresses: ['10.9.9.9'] });
+      await enrolment.enrol(pod(), { ...GIVEN, addresses: [ip('10.9.9.9')] });
       expect(world.done.slice(0, 3)).to.deep.equal([
         'open /run/netns/a 10.9.9.9',
         'add u1 cashier',

@@ -123,4 +123,10 @@ describe('podAddresses()', () => {
     expect(podAddresses(pod({ status: { podIP: '' } }))).to.deep.equal([]);
     expect(podAddresses(pod({}))).to.deep.equal([]);
   });
+
+  it('leaves out what is no address', () => {
+    const podIPs = [{ ip: '10.1.1.1 } } chain x { drop; }' }, { ip: 'fd00::1' }];
+    expect(podAddresses(pod({ status: { podIPs } }))).to.deep.equal(['fd00::1']);
+    expect(podAddresses(pod({ status: { podIP: 'nowhere' } }))).to.deep.equal([]);
+  });
 });

@@ -41,6 +41,11 @@ describe('readPluginEvent()', () => {
     [JSON.stringify({ Netns: '/x', PodName: 'a' }), '"PodNamespace" is missing or empty'],
     [JSON.stringify({ ...good, IPs: {} }), '"IPs" is not a list'],
     [JSON.stringify({ ...good, IPs: [{ Address: '10.0.0.1' }] }), '"IPs[0].Address.IP" is missing'],
+    // It would be written into the node's rules.
+    [
+      JSON.stringify({ ...good, IPs: [{ Address: { IP: '10.0.0.1 } } chain x { drop; }' } }] }),
+      '"IPs[0].Address.IP" is no IP address',
+    ],
   ];
   for (const [text, why] of bad) {
     it(`refuses ${text || 'nothing'}`, () => {

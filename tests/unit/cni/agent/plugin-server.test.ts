@@ -65,8 +65,25 @@ describe('PluginServer', () => {
     expect(statuses).to.deep.equal([200, 500]);
   });
 
-  it('can be asked by any user', () => {
-    expect(statSync(path).mode & 0o777).to.equal(0o666);
+  it('can be asked by its own user alone, however open the process makes its files', async () => {
+    expect(statSync(path).mode & 0o777).to.equal(0o600);
+    const wide = join(directory, 'wide');
+    const other = new PluginServer({
+      path: wide,
+      answer: () => answer(),
+      onAnswered: () => undefined,
+      onError: () => undefined,
+    });
+    const umask = process.umask(0);
+    try {
+      const started = other.start();
+      expect(statSync(wide).mode & 0o777).to.equal(0o600);
+      expect(process.umask()).to.equal(0);
+      await started;
+    } finally {
+      process.umask(umask);
+    }
+    await other.stop();
   });
 
   it('says no when it fails, and goes on', async () => {

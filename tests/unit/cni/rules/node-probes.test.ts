@@ -2,14 +2,15 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import { renderNodeProbes, renderNodeProbesRemoval } from '#cni/rules/node-probes.ts';
+import { ip } from '#tests/support/mesh.ts';
 
 const sources = { ipv4: '169.254.7.127', ipv6: 'fd16::1' };
 
 describe('renderNodeProbes()', () => {
   it('is one batch that replaces the table, with an owner for each address', () => {
     const pods = new Map([
-      ['u2', ['10.1.1.2', 'fd00::2']],
-      ['u1', ['10.1.1.1']],
+      ['u2', [ip('10.1.1.2'), ip('fd00::2')]],
+      ['u1', [ip('10.1.1.1')]],
     ]);
     expect(renderNodeProbes(pods, sources)).to.equal(`table inet ambit-node
 delete table inet ambit-node
@@ -37,14 +38,14 @@ table inet ambit-node {
 
   it('gives an address that is used again to the pod that came last', () => {
     const pods = new Map([
-      ['old', ['10.1.1.1']],
-      ['new', ['10.1.1.1']],
+      ['old', [ip('10.1.1.1')]],
+      ['new', [ip('10.1.1.1')]],
     ]);
     expect(renderNodeProbes(pods, sources)).to.contain('{ 10.1.1.1 comment "new" }');
   });
 
   it('lets no uid break out of its comment', () => {
-    expect(renderNodeProbes(new Map([['a" }\n', ['10.1.1.1']]]), sources)).to.contain(
+    expect(renderNodeProbes(new Map([['a" }\n', [ip('10.1.1.1')]]]), sources)).to.contain(
       'comment "a" }',
     );
   });
