@@ -23,6 +23,8 @@ type Home = Pick<Place, 'netns'>;
 
 // Shorter than mocha's own, so that the message says what was missing.
 const DEADLINE_MS = 5_000;
+/** In which a way that is not full takes more. */
+const FULL_MS = 20;
 
 export interface ListenRequest {
   readonly port: number;
@@ -127,6 +129,15 @@ export class BedSockets implements Disposable {
       const sent = sendFrom(fd, this.#slab, 0, Math.min(left, this.#slab.size));
       if (sent < 0) throw new Error(`Instead of sending: ${errnoName(sent)}`);
       left -= sent;
+    }
+  }
+
+  /** Sends until the way to a reader that does not read is full: for a while nothing is taken. */
+  async fill(fd: number): Promise<void> {
+    for (let idle = false; !idle; ) {
+      idle = true;
+      while (sendFrom(fd, this.#slab, 0, this.#slab.size) > 0) idle = false;
+      await new Promise((resolve) => setTimeout(resolve, FULL_MS));
     }
   }
 

@@ -1,6 +1,8 @@
 import { after, before, describe } from 'mocha';
 
+import { theLatency } from './mesh/latency.ts';
 import { theLogs } from './mesh/logs.ts';
+import { thePolicies } from './mesh/policies.ts';
 import { type Stage, setStage } from './mesh/stage.ts';
 import { theWire } from './mesh/wire.ts';
 import { MeshCluster } from './support/mesh-cluster.ts';
@@ -21,5 +23,7 @@ describe('the mesh in a cluster', function () {
   };
 
   describe('on the wire', () => theWire(on));
+  describe('at once', () => theLatency(on));
+  describe('with policies', () => thePolicies(on));
   describe('in its logs', () => theLogs(on));
 });

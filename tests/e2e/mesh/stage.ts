@@ -1,3 +1,5 @@
+import type { Pod } from '#kube/resources.ts';
+
 import { type Home, type MeshCluster, MODE, NODES } from '../support/mesh-cluster.ts';
 
 /** The echo of every pod, and a port for people. */
@@ -39,8 +41,7 @@ export async function setStage(mesh: MeshCluster): Promise<Stage> {
     'stranger',
     ...NODES.map((node) => `wire-${node}`),
   );
-  const address = ['get', 'service', '-n', SHOP, 'desk', '-o', 'jsonpath={.spec.clusterIP}'];
-  const service = await mesh.kubectl.must(address);
+  const service = await mesh.serviceAddress(SHOP, 'desk');
   if (!till || !guest || !nook || !desk || !stranger) throw new Error('unreachable');
   return {
     mesh,
@@ -71,7 +72,10 @@ export function identityOf(name: string): string {
 }
 
 /** A pod of its own identity with an echo. */
-export function echoPod(name: string, nodeName: string, namespace: string = SHOP): object {
+export function echoPod(name: string, nodeName: string, how: EchoOptions = {}): Pod {
+  const { namespace = SHOP, readiness = false, probed = false } = how;
+  const often = { periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1 };
+  const http = { ...often, httpGet: { port: HTTP, path: '/ready' } };
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -80,7 +84,59 @@ export function echoPod(name: string, nodeName: string, namespace: string = SHOP
       nodeName,
       serviceAccountName: name,
       terminationGracePeriodSeconds: 0,
-      containers: [{ name: 'echo', image: 'ambit/echo', ...(name === 'desk' ? probes() : {}) }],
+      containers: [
+        {
+          name: 'echo',
+          image: 'ambit/echo',
+          ...(readiness || probed ? { readinessProbe: http } : {}),
+          // One that fails is seen: in restarts.
+          ...(probed
+            ? {
+                startupProbe: { ...often, failureThreshold: 60, tcpSocket: { port: ECHO } },
+                livenessProbe: { ...often, tcpSocket: { port: ECHO } },
+              }
+            : {}),
+        },
+        ...(probed ? [side] : []),
+      ],
+    },
+  };
+}
+
+/** A file with a letter for each time a command was run to see whether all is well. */
+export const PROBED = '/tmp/probed';
+
+const side = {
+  name: 'side',
+  image: 'ambit/curl',
+  readinessProbe: {
+    periodSeconds: 1,
+    timeoutSeconds: 20,
+    failureThreshold: 1,
+    exec: { command: ['sh', '-c', `printf x >> ${PROBED}`] },
+  },
+};
+
+export interface EchoOptions {
+  readonly namespace?: string;
+  /** Is ready when it answers HTTP, not before. */
+  readonly readiness?: boolean;
+  /** Is asked by HTTP and TCP each second, and ended when it fails once. */
+  readonly probed?: boolean;
+}
+
+/** A service in front of the pods of this name. */
+export function echoService(name: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name, namespace: SHOP },
+    spec: {
+      selector: { app: name },
+      ports: [
+        { name: 'echo', port: SERVICE_ECHO, targetPort: ECHO },
+        { name: 'http', port: 80, targetPort: HTTP },
+      ],
     },
   };
 }
@@ -99,22 +155,14 @@ function objects(): readonly object[] {
   ] as const;
   return [
     ...[SHOP, OUTSIDE].map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })),
-    ...pods.flatMap(([name, node]) => [account(name), echoPod(name, node)]),
+    ...pods.flatMap(([name, node]) => [
+      account(name),
+      echoPod(name, node, { probed: name === 'desk' }),
+    ]),
     account('stranger', OUTSIDE),
-    echoPod('stranger', near, OUTSIDE),
+    echoPod('stranger', near, { namespace: OUTSIDE }),
     ...NODES.map((node) => wirePod(node)),
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name: 'desk', namespace: SHOP },
-      spec: {
-        selector: { app: 'desk' },
-        ports: [
-          { name: 'echo', port: SERVICE_ECHO, targetPort: ECHO },
-          { name: 'http', port: 80, targetPort: HTTP },
-        ],
-      },
-    },
+    echoService('desk'),
   ];
 }
 
@@ -130,15 +178,5 @@ function wirePod(nodeName: string): object {
       terminationGracePeriodSeconds: 0,
       containers: [{ name: 'wire', image: 'ambit/curl' }],
     },
-  };
-}
-
-/** One that fails once is seen: in restarts, or in readiness. */
-function probes(): object {
-  const often = { periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1 };
-  return {
-    startupProbe: { ...often, failureThreshold: 60, tcpSocket: { port: ECHO } },
-    readinessProbe: { ...often, httpGet: { port: HTTP, path: '/ready' } },
-    livenessProbe: { ...often, tcpSocket: { port: ECHO } },
   };
 }

@@ -86,6 +86,11 @@ export class MeshCluster implements AsyncDisposable {
     return (await this.client.list(PODS, { namespace, ...selection })).items;
   }
 
+  async serviceAddress(namespace: string, name: string): Promise<string> {
+    const path = 'jsonpath={.spec.clusterIP}';
+    return this.kubectl.must(['get', 'service', '-n', namespace, name, '-o', path]);
+  }
+
   /** Pods that run, by name. */
   async homes(namespace: string, ...names: readonly string[]): Promise<readonly Home[]> {
     return Promise.all(names.map((name) => this.home(namespace, name)));
@@ -183,6 +188,19 @@ export class MeshCluster implements AsyncDisposable {
       this.sockets.send(client, 'knock');
       const answer = await this.sockets.receive(client, `an answer of ${to.ip}:${to.port}`);
       return answer === 'knock' ? 'served' : answer || 'closed';
+    } finally {
+      this.sockets.close(client);
+    }
+  }
+
+  /** Asks once by HTTP. */
+  async isServedHttp(from: Pick<Home, 'netns'>, to: DialRequest): Promise<boolean> {
+    const client = await this.sockets.dial(from, to);
+    if (typeof client === 'string') return false;
+    try {
+      this.sockets.send(client, 'GET /asked HTTP/1.1\r\nHost: echo\r\nConnection: close\r\n\r\n');
+      const answer = await this.sockets.receive(client, `an answer of ${to.ip}:${to.port}`);
+      return answer.startsWith('HTTP/1.1 200 ');
     } finally {
       this.sockets.close(client);
     }
