@@ -8,7 +8,6 @@ import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import { KubeClient } from '#kube/client.ts';
 import { inClusterCredentials, readKubeconfig } from '#kube/config.ts';
-import { DAEMON_SETS, NAMESPACES } from '#kube/resources.ts';
 import type { KubeCredentials } from '#kube/transport.ts';
 import { openNetns, selfCheckNetns } from '#linux/netns.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
@@ -22,9 +21,10 @@ import { Enrolment } from './enrolment.ts';
 import { findNetns, idOf, type NodeFiles, openPodNetns } from './find-netns.ts';
 import { hostPath } from './host-path.ts';
 import { PLUGIN_TYPE } from './install/conflist.ts';
-import { type OwnDaemonSet, shouldUninstall } from './install/farewell.ts';
+import { type Farewell, farewellFor } from './install/farewell.ts';
 import { Installer } from './install/installer.ts';
 import { pluginKubeconfig } from './install/kubeconfig.ts';
+import { OwnDaemonSetWatch } from './install/own-daemon-set.ts';
 import { podAddresses, REDIRECTION_ANNOTATION } from './membership.ts';
 import { NodePods, nameOf } from './node-pods.ts';
 import { AgentCounts, openPages } from './pages.ts';
@@ -36,11 +36,9 @@ import { ZtunnelServer } from './ztunnel-server.ts';
 
 const PLUGIN_SOCKET = 'pluginevent.sock';
 const KUBECONFIG = 'istio-cni-kubeconfig';
-/** The agent's own DaemonSet; the plugin knows its pods by this name. */
-const OWN_DAEMON_SET = 'istio-cni-node';
 const TOKEN_DIRECTORY = '/var/run/secrets/kubernetes.io/serviceaccount';
-/** How long the end may wait for the API server's word on whether another agent follows. */
-const FAREWELL_MS = 5_000;
+/** For connections of pods when the mesh goes: within the 30 s that the manifest gives an agent to end, with time to spare. */
+const FAREWELL_DRAIN_MS_MAX = 10_000;
 
 const METRIC_TYPE = {
   enrol: 'add',
@@ -49,6 +47,22 @@ const METRIC_TYPE = {
   forget: 'delete',
 } as const;
 
+const FAREWELL: Readonly<Record<Farewell, string>> = {
+  stays: 'another agent is to follow: the CNI plugin and the rules of pods stay',
+  unplugs: 'the CNI plugin is taken away; the rules of pods stay',
+  uninstalls: 'the mesh goes: the CNI plugin is taken away, and pods leave',
+};
+
+/** What has a part in the end. */
+interface Leaving {
+  readonly daemonSet: OwnDaemonSetWatch;
+  readonly pods: NodePods;
+  readonly enrolment: Enrolment;
+  readonly audit: Audit;
+  readonly installer: Installer;
+  readonly probes: ProbeRules;
+}
+
 /** The node agent: its parts, wired in the order in which they depend on each other. */
 export class App {
   readonly #config: AgentConfig;
@@ -56,11 +70,11 @@ export class App {
   readonly #log: Logger;
   readonly #counts = new AgentCounts();
   readonly #ending = Promise.withResolvers<string>();
+  /** What there is to say at the end, once everything is served. */
+  #farewell: () => Promise<void> = () => Promise.resolve();
   /** In the order in which they were started; stopped in the other. */
   readonly #stops: (() => void | Promise<void>)[] = [];
   #notReady: string | undefined = 'starting';
-  #client: KubeClient | undefined;
-  #probes: ProbeRules | undefined;
   #installer: Installer | undefined;
 
   constructor(config: AgentConfig, warnings: readonly string[]) {
@@ -103,7 +117,6 @@ export class App {
     // 1. What is needed for everything: the API server, the node's network, its processes.
     const credentials = credentialsFor(config);
     const client = new KubeClient(credentials);
-    this.#client = client;
     this.#stops.push(() => client.close());
     const files: NodeFiles = {
       proc: hostPath(config.hostRoot, '/proc'),
@@ -112,7 +125,6 @@ export class App {
     const hostNetns = join(files.proc, '1/ns/net');
     const hostNetworkFd = openNetns(config.entersHostNetwork ? hostNetns : '/proc/self/ns/net');
     const probes = new ProbeRules(hostNetworkFd, config.probeSources);
-    this.#probes = probes;
 
     // 2. The node tunnels' socket: bound, not served yet.
     const loop = await openThreadLoop();
@@ -228,7 +240,40 @@ export class App {
     this.#installer = installer;
     installer.start();
     this.#stops.push(() => installer.stop());
+
+    // 8. What is left behind at the end.
+    const daemonSet = new OwnDaemonSetWatch({
+      client,
+      namespace: config.podNamespace,
+      clock: systemClock,
+      log,
+    });
+    daemonSet.start();
+    this.#stops.push(() => daemonSet.stop());
+    this.#farewell = () => this.#leave({ daemonSet, pods, enrolment, audit, installer, probes });
     log.info('serving', { node: config.nodeName, pods: pods.list().length });
+  }
+
+  async #leave({ daemonSet, pods, enrolment, audit, installer, probes }: Leaving): Promise<void> {
+    const { podNamespace, drainMs, install } = this.#config;
+    const own = await daemonSet.ask();
+    const home = pods.namespace(podNamespace);
+    const isHomeGoing = home === undefined || home.metadata.deletionTimestamp !== undefined;
+    const farewell = farewellFor({
+      own,
+      sawItGo: daemonSet.hasGone || isHomeGoing,
+      ownsConfig: install.ownedConfigName !== undefined,
+      alwaysClean: install.alwaysClean,
+    });
+    this.#log.info(FAREWELL[farewell]);
+    if (farewell === 'stays') return;
+    installer.uninstall();
+    if (farewell === 'uninstalls') {
+      audit.stop();
+      pods.stop();
+      await enrolment.releaseAll(Math.min(drainMs, FAREWELL_DRAIN_MS_MAX));
+    }
+    await probes.remove();
   }
 
   /** Takes up what an agent before this one has enrolled. Whether it still holds is seen when each pod's turn comes. */
@@ -315,37 +360,6 @@ export class App {
       log: this.#log.scoped('cni::install'),
       onAttempt: (result) => AgentCounts.add(this.#counts.installs, result),
     });
-  }
-
-  /** The plugin stays for the agent that comes next, and goes with the last one. Pods keep their rules either way. */
-  async #farewell(): Promise<void> {
-    const { install } = this.#config;
-    const own = await this.#ownDaemonSet();
-    const goes = install.alwaysClean || shouldUninstall(own, install.ownedConfigName !== undefined);
-    if (!goes) {
-      this.#log.info('another agent is to follow: the CNI plugin stays');
-      return;
-    }
-    this.#log.info('the CNI plugin is taken away');
-    this.#installer?.uninstall();
-    await this.#probes?.remove();
-  }
-
-  async #ownDaemonSet(): Promise<OwnDaemonSet> {
-    const { promise, reject } = Promise.withResolvers<never>();
-    using _ = systemClock.setTimer(FAREWELL_MS, () => reject(new Error('no answer in time')));
-    const { podNamespace } = this.#config;
-    try {
-      if (this.#client === undefined) throw new Error('there is no API server yet');
-      const asked = Promise.all([
-        this.#client.get(DAEMON_SETS, OWN_DAEMON_SET, podNamespace),
-        this.#client.get(NAMESPACES, podNamespace),
-      ]);
-      const [daemonSet, namespace] = await Promise.race([asked, promise]);
-      return { kind: 'there', daemonSet, namespace };
-    } catch (error) {
-      return { kind: 'failed', error };
-    }
   }
 }
 

@@ -81,6 +81,8 @@ interface Entry {
   readonly timer: Disposable | undefined;
 }
 
+/** Pods that are worked on at a time when all are; each starts a program. */
+const PARALLEL = 8;
 const DONE: EnrolmentResult = { kind: 'done' };
 
 /**
@@ -102,6 +104,8 @@ export class Enrolment {
   readonly #options: EnrolmentOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #turns = new Map<string, Promise<unknown>>();
+  /** No pod comes in any more. */
+  #isClosed = false;
 
   constructor(tools: EnrolmentTools, options: EnrolmentOptions) {
     this.#tools = tools;
@@ -165,6 +169,32 @@ export class Enrolment {
     return this.#inTurn(pod, () => this.#release(pod));
   }
 
+  /**
+   * The mesh goes: lets all pods out, and none in again. Settles when their open connections have had `drainMs`, and nothing
+   * of the mesh is left in them. What can't be done for a pod is logged, and the rest of it done.
+   */
+  async releaseAll(drainMs: number): Promise<void> {
+    this.#isClosed = true;
+    // Whoever is on the way in arrives, and turns back.
+    await Promise.all(this.#turns.values());
+    const pods = Array.from(this.#entries.values(), ({ pod }) => pod);
+    await inParallel(pods, async (pod) => {
+      const why = await this.release(pod).then(
+        (result) => (result.kind === 'failed' ? result.reason : undefined),
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      );
+      if (why === undefined) return;
+      const { namespace, name } = podInfo(pod);
+      this.#tools.log.warn('a pod has not left the mesh as it should', {
+        pod: `${namespace}/${name}`,
+        why,
+      });
+    });
+    const isDraining = this.count('draining') > 0;
+    if (isDraining) await new Promise<void>((done) => this.#tools.clock.setTimer(drainMs, done));
+    await inParallel(this.uids, (uid) => this.#endDraining(uid));
+  }
+
   /** A pod has ended or gone: nothing has to be undone inside of it. */
   forget(uid: string, pod: Pod | undefined): Promise<EnrolmentResult> {
     return this.#inTurnOf(uid, async () => {
@@ -194,6 +224,7 @@ export class Enrolment {
   }
 
   async #enrol(pod: Pod, given: NewPod | undefined): Promise<EnrolmentResult> {
+    if (this.#isClosed) return failed('the mesh is being removed from this node');
     const info = podInfo(pod);
     const { tunnel, rules, probes, rulesOf, annotate } = this.#tools;
     const addresses =
@@ -286,9 +317,7 @@ export class Enrolment {
     if (entry.standing !== 'draining') {
       const drained = await rules.apply(place.fd, drainRules(ruleset));
       if (drained.kind === 'failed') return failed(drained.message);
-      const timer = clock.setTimer(this.#options.drainMs, () => {
-        this.#endDraining(uid).catch((error: unknown) => this.#warnOfRest(uid, String(error)));
-      });
+      const timer = clock.setTimer(this.#options.drainMs, () => void this.#endDraining(uid));
       this.#put({ ...entry, standing: 'draining', timer });
     }
     await probes.delete(uid);
@@ -297,22 +326,19 @@ export class Enrolment {
   }
 
   async #endDraining(uid: string): Promise<void> {
-    const removed = await this.#inTurnOf(uid, async () => {
-      const entry = this.#entries.get(uid);
-      if (entry?.standing !== 'draining' || entry.netns === undefined) return undefined;
-      const result = await this.#tools.rules.remove(entry.netns.fd, entry.ruleset);
-      await this.#drop(uid);
-      return result;
-    });
-    if (removed?.kind === 'failed') this.#warnOfRest(uid, removed.message);
+    const reason = await this.#inTurnOf(uid, () => this.#removeDrained(uid)).catch(String);
+    // Harmless: the rules that drain redirect nothing.
+    const what = 'rules that do nothing stay in a pod that has left the mesh';
+    if (reason !== undefined) this.#tools.log.warn(what, { uid, reason });
   }
 
-  /** Harmless: the rules that drain redirect nothing. */
-  #warnOfRest(uid: string, reason: string): void {
-    this.#tools.log.warn('rules that do nothing stay in a pod that has left the mesh', {
-      uid,
-      reason,
-    });
+  /** Answers why rules are left. */
+  async #removeDrained(uid: string): Promise<string | undefined> {
+    const entry = this.#entries.get(uid);
+    if (entry?.standing !== 'draining' || entry.netns === undefined) return undefined;
+    const result = await this.#tools.rules.remove(entry.netns.fd, entry.ruleset);
+    await this.#drop(uid);
+    return result.kind === 'failed' ? result.message : undefined;
   }
 
   async #audit(uid: string): Promise<AuditResult> {
@@ -374,6 +400,14 @@ export function podInfo({ metadata, spec }: Pod): PodInfo {
     namespace: metadata.namespace ?? '',
     serviceAccount: spec.serviceAccountName ?? 'default',
   };
+}
+
+async function inParallel<T>(items: Iterable<T>, step: (item: T) => Promise<void>): Promise<void> {
+  const rest = Iterator.from(items);
+  const work = async (): Promise<void> => {
+    for (const item of rest) await step(item);
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, work));
 }
 
 function failed(reason: string): EnrolmentResult {

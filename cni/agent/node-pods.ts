@@ -119,6 +119,11 @@ export class NodePods {
     if (this.#isStarted) this.#queue.add(uid);
   }
 
+  /** Undefined when there is none of this name. */
+  namespace(name: string): Namespace | undefined {
+    return this.#namespaces.get(name);
+  }
+
   membership(pod: Pod): Membership {
     const namespace = this.#namespaces.get(pod.metadata.namespace ?? '');
     return this.#membershipIn(pod, namespace);

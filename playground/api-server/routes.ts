@@ -1,3 +1,5 @@
+import { parseFieldSelector } from '#kube/selector.ts';
+
 import type { Authenticator, UserInfo } from './authentication.ts';
 import { type Attributes, forbiddenText, type RbacPolicy } from './authorization.ts';
 import { reviewKinds } from './discovery.ts';
@@ -65,7 +67,7 @@ export class Routes implements Handlers {
     const info = readRequestInfo(raw.method, path, query);
     if (info === undefined) throw badRequest(`the path ${JSON.stringify(path)} cannot be decoded`);
     const user = effectiveUser(authentication.user, raw.headers, policy);
-    this.#authorize(user, info);
+    this.#authorize(user, info, query);
     const { method, headers, signal } = raw;
     return {
       method,
@@ -80,11 +82,11 @@ export class Routes implements Handlers {
     };
   }
 
-  #authorize(user: UserInfo, info: RequestInfo): void {
+  #authorize(user: UserInfo, info: RequestInfo, query: URLSearchParams): void {
     const attributes: Attributes =
       info.kind === 'path'
         ? { user, verb: info.verb, path: info.path }
-        : { user, ...attributesOf(info) };
+        : { user, ...attributesOf(info, query) };
     const decision = this.#options.policy.authorize(attributes);
     if (decision.allowed) return;
     const why = forbiddenText(attributes, decision.reason);
@@ -127,9 +129,17 @@ export class Routes implements Handlers {
   }
 }
 
-function attributesOf(info: ResourceRequest): Omit<Attributes, 'user'> {
-  const { verb, group, resource, subresource, name, namespace } = info;
+function attributesOf(info: ResourceRequest, query: URLSearchParams): Omit<Attributes, 'user'> {
+  const { verb, group, resource, subresource, namespace } = info;
+  const name = info.name === '' ? selectedName(query) : info.name;
   return { verb, group, resource, subresource, name, namespace };
+}
+
+/** Who selects one object of a collection by its name needs to be allowed only this one; '' when nobody does. */
+function selectedName(query: URLSearchParams): string {
+  const parsed = parseFieldSelector(query.get('fieldSelector') ?? '');
+  const terms = parsed.kind === 'terms' ? parsed.terms : [];
+  return terms.find(({ path, equal }) => path === 'metadata.name' && equal)?.value ?? '';
 }
 
 function splitOnce(text: string, separator: string): readonly [string, string] {

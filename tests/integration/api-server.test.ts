@@ -159,6 +159,27 @@ describe('the API server of the playground', () => {
       });
     });
 
+    it('lets who may see one object select it from its collection by its name', async () => {
+      const rbac = '/apis/rbac.authorization.k8s.io/v1/namespaces/default';
+      const rules = [
+        { apiGroups: [''], resources: ['secrets'], resourceNames: ['own'], verbs: ['list'] },
+      ];
+      await create(`${rbac}/roles`, { metadata: { name: 'own' }, rules });
+      const user = { apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'dave' };
+      await create(`${rbac}/rolebindings`, {
+        metadata: { name: 'own' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'own' },
+        subjects: [user],
+      });
+      const as = server.user('dave');
+      const select = async (query: string): Promise<number> =>
+        (await server.ask(`/api/v1/namespaces/default/secrets${query}`, { as })).code;
+      expect(await select('?fieldSelector=metadata.name%3Down')).to.equal(200);
+      expect(await select('?fieldSelector=metadata.name%3Dother')).to.equal(403);
+      expect(await select('?fieldSelector=metadata.name!%3Down')).to.equal(403);
+      expect(await select('')).to.equal(403);
+    });
+
     it('acts as somebody else for who may impersonate', async () => {
       const headers = { 'impersonate-user': 'alice' };
       const asAlice = await server.ask('/api/v1/pods', { headers });

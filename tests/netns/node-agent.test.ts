@@ -169,17 +169,19 @@ describe('the node agent', function () {
     expect((await open()).tunneled).to.equal(true);
   });
 
-  it('ends without a trace in the pods, and without it no pod of the mesh starts', async () => {
+  it('restarts without a trace in the pods, and leaves the plugin to the agent that follows', async () => {
     const earlier = await open();
     await bed.stopAgent();
+    expect(bed.plugins().map(({ type }) => type)).to.deep.equal(['bed-main', 'istio-cni']);
     await isAlive(earlier);
-    // Somebody may have kept the configuration.
-    expect(bed.plugins().map(({ type }) => type)).to.deep.equal(['bed-main']);
     expect((await open()).tunneled).to.equal(true);
     await bed.startAgent();
     expect(await bed.annotation(till)).to.equal('enabled');
     await isAlive(earlier);
     expect((await open()).tunneled).to.equal(true);
+  });
+
+  it('lets no pod of the mesh start while it is away', async () => {
     bed.agent.signal('SIGKILL');
     await bed.agent.exited;
     await bed.create(late);
@@ -188,5 +190,44 @@ describe('the node agent', function () {
     expect(answer['msg']).to.contain(
       'pod shop/late belongs to the mesh and does not start outside',
     );
+    await bed.delete(late);
+    await bed.startAgent();
   });
+
+  it('takes pods out of the mesh when it is uninstalled: what is open stays open for a while', async () => {
+    const earlier = await open();
+    expect(earlier.tunneled).to.equal(true);
+    await bed.deleteDaemonSet();
+    const ended = bed.stopAgent();
+    await bed.annotated(till, undefined);
+    await bed.annotated(shop, undefined);
+    await isAlive(earlier);
+    expect((await open()).tunneled).to.equal(false);
+    await ended;
+    await isClean();
+    expect((await open()).tunneled).to.equal(false);
+  });
+
+  it('does so, too, when its permissions have gone before it', async () => {
+    await bed.createDaemonSet();
+    await bed.startAgent({ AMBIENT_DRAIN_TIME: '1s' });
+    await bed.annotated(till, 'enabled');
+    await bed.annotated(shop, 'enabled');
+    expect((await open()).tunneled).to.equal(true);
+    await bed.uninstall();
+    await bed.stopAgent();
+    await isClean();
+    expect((await open()).tunneled).to.equal(false);
+  });
+
+  /** Nothing of the mesh is left on the node. */
+  async function isClean(): Promise<void> {
+    expect(bed.plugins().map(({ type }) => type)).to.deep.equal(['bed-main']);
+    expect(await probed()).to.equal('');
+    for (const pod of [till, shop]) {
+      expect(await bed.rules(pod)).to.equal('');
+      const routes = await bed.world.run(pod, ['ip', 'rule', 'show', 'pref', '32764']);
+      expect(routes.stdout).to.equal('');
+    }
+  }
 });

@@ -23,13 +23,20 @@ export function readManifests(file?: string): readonly KubeObject[] {
 
 /** Creates an object; a field that its kind does not have is an error. */
 export async function createObject(client: KubeClient, object: KubeObject): Promise<void> {
-  const { name, namespace } = object.metadata;
-  const base = object.apiVersion.includes('/') ? 'apis' : 'api';
-  const place = namespace === undefined ? '' : `/namespaces/${namespace}`;
-  const path = `/${base}/${object.apiVersion}${place}/${pluralOf(object.kind)}`;
-  await client.request('POST', `${path}?fieldValidation=Strict`, object).catch((error: unknown) => {
-    throw new Error(`${object.kind} ${name}: ${String(error)}`, { cause: error });
+  const path = `${collectionOf(object)}?fieldValidation=Strict`;
+  await client.request('POST', path, object).catch((error: unknown) => {
+    throw new Error(`${object.kind} ${object.metadata.name}: ${String(error)}`, { cause: error });
   });
+}
+
+export async function deleteObject(client: KubeClient, object: KubeObject): Promise<void> {
+  await client.request('DELETE', `${collectionOf(object)}/${object.metadata.name}`);
+}
+
+function collectionOf({ apiVersion, kind, metadata: { namespace } }: KubeObject): string {
+  const base = apiVersion.includes('/') ? 'apis' : 'api';
+  const place = namespace === undefined ? '' : `/namespaces/${namespace}`;
+  return `/${base}/${apiVersion}${place}/${pluralOf(kind)}`;
 }
 
 function pluralOf(kind: string): string {

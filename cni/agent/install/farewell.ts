@@ -6,19 +6,40 @@ export type OwnDaemonSet =
   | { readonly kind: 'there'; readonly daemonSet: DaemonSet; readonly namespace: Namespace }
   | { readonly kind: 'failed'; readonly error: unknown };
 
+/** What an agent that ends does with what it has put on its node. */
+export type Farewell =
+  /** Another one follows: until then no pod of the mesh may start past it, and those that run go on. */
+  | 'stays'
+  /** The plugin goes, pods stay in the mesh: whether another agent follows is not known. */
+  | 'unplugs'
+  /** The mesh goes: the plugin is taken away, and pods leave. */
+  | 'uninstalls';
+
+export interface FarewellFacts {
+  readonly own: OwnDaemonSet;
+  /** A watch has seen the DaemonSet go, or its namespace: at the end we may not be allowed to ask any more. */
+  readonly sawItGo: boolean;
+  /** The plugin's configuration is a file of our own. */
+  readonly ownsConfig: boolean;
+  /** The plugin goes with every agent. */
+  readonly alwaysClean: boolean;
+}
+
 /**
- * Whether an agent that ends takes the plugin away. Not while its DaemonSet stays: another one comes, and until then
- * no pod of the mesh may start past it. When that can't be known: a configuration of our own stays, as it was
- * made to outlive the agent; an entry in somebody else's goes.
+ * Pods leave the mesh, and with it what its policies protect, only when it is certain that the mesh goes. When that can't
+ * be known, a configuration of our own stays, as it was made to outlive the agent; an entry in somebody else's goes.
  */
-export function shouldUninstall(own: OwnDaemonSet, ownsConfig: boolean): boolean {
+export function farewellFor({ own, sawItGo, ownsConfig, alwaysClean }: FarewellFacts): Farewell {
   if (own.kind === 'there') {
     // A namespace that goes takes everything along, pods before DaemonSets perhaps.
-    const goes = [own.daemonSet, own.namespace].map(({ metadata }) => metadata.deletionTimestamp);
-    return goes.some((since) => since !== undefined);
+    const goes = [own.daemonSet, own.namespace].some(
+      ({ metadata }) => metadata.deletionTimestamp !== undefined,
+    );
+    if (goes) return 'uninstalls';
+    return alwaysClean ? 'unplugs' : 'stays';
   }
-  // With the account gone we may ask no more: that is an uninstallation too.
-  if (own.error instanceof KubeError && (own.error.code === 404 || own.error.code === 401))
-    return true;
-  return !ownsConfig;
+  const code = own.error instanceof KubeError ? own.error.code : undefined;
+  if (code === 404 || sawItGo) return 'uninstalls';
+  // An account that has gone points to an uninstallation; a token that is refused has other reasons, too.
+  return code === 401 || alwaysClean || !ownsConfig ? 'unplugs' : 'stays';
 }

@@ -4,14 +4,21 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import { KubeClient } from '#kube/client.ts';
 import { KubeError } from '#kube/errors.ts';
-import { NAMESPACES, PODS, type Pod as PodObject, SERVICE_ACCOUNTS } from '#kube/resources.ts';
+import {
+  DAEMON_SETS,
+  type KubeObject,
+  NAMESPACES,
+  PODS,
+  type Pod as PodObject,
+  SERVICE_ACCOUNTS,
+} from '#kube/resources.ts';
 import { startApiServer, type TestApiServer } from '#tests/bed/api-server.ts';
 import { CLUSTER_ID, writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
 import { type NodeAuthority, startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { program, type Running, run, start } from '#tests/bed/process.ts';
 import { BedSockets } from '#tests/bed/sockets.ts';
 import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject, deleteObject, readManifests } from '#tests/support/manifests.ts';
 
 /** The machines that land this are slow; nobody waits for longer than it takes. */
 const DEADLINE_MS = 60_000;
@@ -80,11 +87,7 @@ export class AgentBed implements AsyncDisposable {
     for (const name of ['shop', AGENT_NAMESPACE]) {
       await client.create(NAMESPACES, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
     }
-    // What the agent may do is what its manifest says.
-    for (const object of readManifests('30-cni.yaml')) {
-      if (!/Account|Role/.test(object.kind)) continue;
-      await createObject(client, object);
-    }
+    for (const object of agentObjects()) await createObject(client, object);
     const { status } = await client.post<{ status: { token: string } }>(
       SERVICE_ACCOUNTS,
       'istio-cni',
@@ -136,7 +139,23 @@ export class AgentBed implements AsyncDisposable {
   }
 
   async stopAgent(): Promise<void> {
-    await this.agent.stop();
+    await this.agent.stop(DEADLINE_MS);
+  }
+
+  /** What `kubectl delete -f` of the agent's manifest does, in its order; the account stays, for its token. */
+  async uninstall(): Promise<void> {
+    for (const object of agentObjects()) {
+      if (object.kind !== 'ServiceAccount') await deleteObject(this.client, object);
+    }
+  }
+
+  async createDaemonSet(): Promise<void> {
+    const [object] = agentObjects().filter(({ kind }) => kind === 'DaemonSet');
+    await createObject(this.client, object!);
+  }
+
+  async deleteDaemonSet(): Promise<void> {
+    await this.client.delete(DAEMON_SETS, 'istio-cni-node', AGENT_NAMESPACE);
   }
 
   /** Starts the node tunnel in the node; resolves when it is ready. */
@@ -308,6 +327,11 @@ export class AgentBed implements AsyncDisposable {
     await this.#api[Symbol.asyncDispose]();
     await this.world.dispose();
   }
+}
+
+/** What the agent may do is what its manifest says, and so is what says that it is to run. */
+function agentObjects(): readonly KubeObject[] {
+  return readManifests('30-cni.yaml').filter(({ kind }) => /Account|Role|DaemonSet/.test(kind));
 }
 
 function kubeconfigWith(access: { server: string; caPem: string }, token: string): string {

@@ -299,6 +299,53 @@ describe('Enrolment', () => {
     });
   });
 
+  describe('releaseAll()', () => {
+    it('lets all pods out, and leaves nothing of the mesh in them when their time is over', async () => {
+      await enrolment.enrol(pod());
+      enrolment.claim(pod('enabled', 'u2'), openOwn());
+      world.done.length = 0;
+      const ended = enrolment.releaseAll(5_000);
+      await world.clock.advance(4_999);
+      const out = ['drain rules', 'no probes', 'annotate undefined'];
+      expect(world.done.toSorted()).to.deep.equal([...out, ...out].toSorted());
+      await world.clock.advance(1);
+      await ended;
+      expect(world.done.slice(out.length * 2)).to.have.members(
+        ['u1', 'u2'].flatMap((uid) => ['no rules', `delete ${uid}`, 'no probes']),
+      );
+      expect(enrolment.uids).to.deep.equal([]);
+    });
+
+    it('lets no pod in again, not even one that was on its way', async () => {
+      const onTheWay = enrolment.enrol(pod());
+      while (!world.done.includes('add u1 cashier')) await Promise.resolve();
+      expect(enrolment.standing('u1')).to.equal('claimed');
+      const ended = enrolment.releaseAll(5_000);
+      expect(await onTheWay).to.deep.equal({ kind: 'done' });
+      const late = await enrolment.enrol(pod(undefined, 'u3'));
+      expect(late).to.have.property('reason').that.contains('removed from this node');
+      await world.clock.advance(5_000);
+      await ended;
+      expect(world.done).to.include('no rules').and.not.include('add u3 cashier');
+      expect(enrolment.uids).to.deep.equal([]);
+    });
+
+    it('waits for nothing when there are no pods', async () => {
+      await enrolment.releaseAll(5_000);
+      expect(world.clock.pending).to.equal(0);
+    });
+
+    it('takes the rules from a pod whose annotation cannot be taken, and says so', async () => {
+      await enrolment.enrol(pod());
+      world.failing.set('annotate undefined', 'forbidden');
+      const ended = enrolment.releaseAll(0);
+      await world.clock.advance(0);
+      await ended;
+      expect(world.done).to.include('no rules').and.include('delete u1');
+      expect(world.log.lines.join()).to.contain('shop/till').and.contain('forbidden');
+    });
+  });
+
   describe('forget()', () => {
     it('undoes nothing inside of a pod that has gone', async () => {
       await enrolment.enrol(pod());

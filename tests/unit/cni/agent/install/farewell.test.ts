@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { shouldUninstall } from '#cni/agent/install/farewell.ts';
+import { type FarewellFacts, farewellFor } from '#cni/agent/install/farewell.ts';
 import { KubeError } from '#kube/errors.ts';
 import type { DaemonSet, Namespace } from '#kube/resources.ts';
 
@@ -30,27 +30,51 @@ function refused(code: number): { kind: 'failed'; error: unknown } {
   return { kind: 'failed', error: new KubeError({ ...status, code }) };
 }
 
-describe('shouldUninstall()', () => {
-  it('is false while another agent follows', () => {
-    expect(
-      shouldUninstall({ kind: 'there', daemonSet: daemonSet(), namespace: namespace() }, false),
-    ).to.equal(false);
+describe('farewellFor()', () => {
+  const facts = { sawItGo: false, ownsConfig: false, alwaysClean: false };
+  const follows: FarewellFacts['own'] = {
+    kind: 'there',
+    daemonSet: daemonSet(),
+    namespace: namespace(),
+  };
+  const noAnswer: FarewellFacts['own'] = { kind: 'failed', error: new Error('no answer') };
+
+  it('stays while another agent follows', () => {
+    expect(farewellFor({ ...facts, own: follows })).to.equal('stays');
+    // The API server's word counts: a DaemonSet that was replaced has been seen to go, too.
+    expect(farewellFor({ ...facts, own: follows, sawItGo: true })).to.equal('stays');
   });
 
-  it('is true when the DaemonSet or its namespace goes, has gone, or its account has', () => {
+  it('uninstalls when the DaemonSet or its namespace goes, or has gone', () => {
     const since = '2026-01-01T00:00:00Z';
     const kind = 'there';
     const goes = { kind, daemonSet: daemonSet(since), namespace: namespace() } as const;
-    const follows = { kind, daemonSet: daemonSet(), namespace: namespace(since) } as const;
-    for (const own of [goes, follows, refused(404), refused(401)]) {
-      expect(shouldUninstall(own, true)).to.equal(true);
+    const taken = { kind, daemonSet: daemonSet(), namespace: namespace(since) } as const;
+    for (const own of [goes, taken, refused(404)]) {
+      for (const ownsConfig of [true, false]) {
+        expect(farewellFor({ ...facts, own, ownsConfig })).to.equal('uninstalls');
+      }
     }
   });
 
-  it('keeps only a configuration of its own when it cannot be known', () => {
-    for (const own of [refused(500), { kind: 'failed', error: new Error('no answer') } as const]) {
-      expect(shouldUninstall(own, true)).to.equal(false);
-      expect(shouldUninstall(own, false)).to.equal(true);
+  it('uninstalls when it was seen to go and nobody answers any more', () => {
+    for (const own of [refused(403), refused(401), refused(500), noAnswer]) {
+      expect(farewellFor({ ...facts, own, sawItGo: true })).to.equal('uninstalls');
+    }
+  });
+
+  it('never has pods leave when it cannot be known, and keeps only a configuration of its own', () => {
+    for (const own of [refused(403), refused(500), noAnswer]) {
+      expect(farewellFor({ ...facts, own, ownsConfig: true })).to.equal('stays');
+      expect(farewellFor({ ...facts, own })).to.equal('unplugs');
+    }
+  });
+
+  it('unplugs when its account has gone, or when it was told to', () => {
+    expect(farewellFor({ ...facts, own: refused(401), ownsConfig: true })).to.equal('unplugs');
+    for (const own of [follows, noAnswer]) {
+      const told = { ...facts, own, ownsConfig: true, alwaysClean: true };
+      expect(farewellFor(told)).to.equal('unplugs');
     }
   });
 });
