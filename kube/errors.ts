@@ -57,6 +57,13 @@ export function isAlreadyExists(error: unknown): boolean {
   return error instanceof KubeError && error.reason === 'AlreadyExists';
 }
 
+/** Nothing new comes into a namespace that is being deleted. */
+export function isNamespaceEnding(error: unknown): boolean {
+  if (!(error instanceof KubeError)) return false;
+  const causes = error.status.details?.causes ?? [];
+  return causes.some((cause) => cause.reason === 'NamespaceTerminating');
+}
+
 /**
  * The server no longer has (or, after a restart without its past, does not yet have) the version to
  * start from: list again. As an answer or as an event of a watch.

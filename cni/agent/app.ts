@@ -8,6 +8,7 @@ import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import { KubeClient } from '#kube/client.ts';
 import { inClusterCredentials, readKubeconfig } from '#kube/config.ts';
+import { EventRecorder } from '#kube/event-recorder.ts';
 import type { KubeCredentials } from '#kube/transport.ts';
 import { openNetns, selfCheckNetns } from '#linux/netns.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
@@ -150,6 +151,8 @@ export class App {
     this.#stops.push(() => tunnels.stop());
 
     // 3. Pods: what belongs to the mesh, and the steps by which it gets there.
+    const source = { component: 'istio-cni', host: config.nodeName };
+    const events = new EventRecorder({ client, source, log });
     const enrolment: Enrolment = new Enrolment(
       {
         tunnel: tunnels,
@@ -168,6 +171,7 @@ export class App {
         },
         probes,
         annotate: (pod, value) => annotate(client, pod, value),
+        tell: (pod, text) => events.record(pod, text),
         rulesOf: (pod) =>
           rulesForPod(pod, config, (problem) => log.warn(problem, { pod: nameOf(pod) })),
         clock: systemClock,

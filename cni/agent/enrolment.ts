@@ -1,6 +1,7 @@
 import type { Clock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
 import type { IpAddress } from '#common/net/address.ts';
+import type { EventText } from '#kube/event-recorder.ts';
 import type { Pod } from '#kube/resources.ts';
 import { close } from '#linux/libc.ts';
 
@@ -46,6 +47,8 @@ export interface EnrolmentTools {
   };
   /** Writes the status annotation, or takes it away. A pod that has gone is no error. */
   readonly annotate: (pod: Pod, value: Redirection | undefined) => Promise<void>;
+  /** Tells the pod's users what has become of it. */
+  readonly tell: (pod: Pod, text: EventText) => void;
   readonly rulesOf: (pod: Pod) => Ruleset;
   readonly clock: Clock;
   readonly log: Logger;
@@ -83,6 +86,16 @@ interface Entry {
 
 /** Pods that are worked on at a time when all are; each starts a program. */
 const PARALLEL = 8;
+const ENROLLED: EventText = {
+  type: 'Normal',
+  reason: 'EnrolledInMesh',
+  message: 'Connections from and to this pod pass through the node tunnel',
+};
+const RELEASED: EventText = {
+  type: 'Normal',
+  reason: 'LeftMesh',
+  message: 'New connections from and to this pod go past the node tunnel',
+};
 const DONE: EnrolmentResult = { kind: 'done' };
 
 /**
@@ -145,14 +158,14 @@ export class Enrolment {
 
   /** Brings a pod into the mesh: one that is about to start (`given`), or one that runs. */
   enrol(pod: Pod, given?: NewPod): Promise<EnrolmentResult> {
-    return this.#inTurn(pod, () => this.#enrol(pod, given));
+    return this.#inTurn(pod, () => this.#enrolAndTell(pod, given));
   }
 
   /** Sees that what is known of an enrolled pod holds: its addresses, and its annotation. */
   refresh(pod: Pod): Promise<EnrolmentResult> {
     return this.#inTurn(pod, async () => {
       const entry = this.#entries.get(podInfo(pod).uid);
-      if (entry?.standing !== 'enrolled') return this.#enrol(pod, undefined);
+      if (entry?.standing !== 'enrolled') return this.#enrolAndTell(pod, undefined);
       const addresses = podAddresses(pod);
       const current = addresses.length === 0 ? entry.addresses : addresses;
       this.#put({ ...entry, pod, addresses: current });
@@ -221,6 +234,26 @@ export class Enrolment {
       if (netns !== undefined) close(netns.fd);
     }
     this.#entries.clear();
+  }
+
+  async #enrolAndTell(pod: Pod, given: NewPod | undefined): Promise<EnrolmentResult> {
+    const result = await this.#enrol(pod, given);
+    const { tell } = this.#tools;
+    if (result.kind === 'failed') {
+      const what = given === undefined ? 'Not yet in the mesh' : 'Cannot start in the mesh';
+      tell(pod, {
+        type: 'Warning',
+        reason: 'MeshEnrollmentFailed',
+        message: `${what}: ${result.reason}`,
+      });
+    } else if (
+      given !== undefined ||
+      pod.metadata.annotations?.[REDIRECTION_ANNOTATION] !== 'enabled'
+    ) {
+      // Others were in it all the time, and only the agent is new.
+      tell(pod, ENROLLED);
+    }
+    return result;
   }
 
   async #enrol(pod: Pod, given: NewPod | undefined): Promise<EnrolmentResult> {
@@ -294,7 +327,7 @@ export class Enrolment {
 
   async #release(pod: Pod): Promise<EnrolmentResult> {
     const { uid } = podInfo(pod);
-    const { rules, netns, annotate, probes, clock } = this.#tools;
+    const { rules, netns, annotate, probes, clock, tell } = this.#tools;
     const known = this.#entries.get(uid);
     const place = known?.netns ?? (await netns.find(uid, podAddresses(pod)));
     if (place === undefined) {
@@ -319,6 +352,7 @@ export class Enrolment {
       if (drained.kind === 'failed') return failed(drained.message);
       const timer = clock.setTimer(this.#options.drainMs, () => void this.#endDraining(uid));
       this.#put({ ...entry, standing: 'draining', timer });
+      tell(pod, RELEASED);
     }
     await probes.delete(uid);
     await annotate(pod, undefined);

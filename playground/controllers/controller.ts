@@ -2,11 +2,11 @@ import type { Clock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
 import { WorkQueue } from '#common/work-queue.ts';
 import type { KubeClient } from '#kube/client.ts';
-import { isConflict, KubeError } from '#kube/errors.ts';
+import { isConflict, isNamespaceEnding } from '#kube/errors.ts';
+import type { EventRecorder } from '#kube/event-recorder.ts';
 import type { Informer } from '#kube/informer.ts';
 import type { KubeObject } from '#kube/resources.ts';
 
-import type { EventRecorder } from './events.ts';
 import type { Watched } from './watched.ts';
 
 /** What every controller works with. */
@@ -106,13 +106,6 @@ export class Reconciler implements Controller {
 /** Something that is left to do, and that another change will allow: not worth a warning. */
 export class NotYet extends Error {
   override readonly name = 'NotYet';
-}
-
-function isNamespaceEnding(error: unknown): boolean {
-  return (
-    error instanceof KubeError &&
-    (error.status.details?.causes ?? []).some((cause) => cause.reason === 'NamespaceTerminating')
-  );
 }
 
 function messageOf(error: unknown): string {

@@ -1,9 +1,8 @@
 import { isConflict, isNotFound } from '#kube/errors.ts';
+import type { EventRecorder } from '#kube/event-recorder.ts';
 import { namespacedName, PODS, type Pod } from '#kube/resources.ts';
-
 import { findCondition, withCondition } from './conditions.ts';
 import { type ControllerContext, Reconciler } from './controller.ts';
-import type { EventRecorder } from './events.ts';
 import { schedule } from './schedule.ts';
 import { canonical } from './template-hash.ts';
 

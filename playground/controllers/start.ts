@@ -1,12 +1,12 @@
 import { type Clock, systemClock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
 import type { KubeClient } from '#kube/client.ts';
+import { EventRecorder } from '#kube/event-recorder.ts';
 
 import type { Controller, ControllerContext } from './controller.ts';
 import { DaemonSetController } from './daemonset.ts';
 import { DeploymentController } from './deployment.ts';
 import { EndpointSliceController } from './endpoint-slice.ts';
-import { EventRecorder } from './events.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespace.ts';
 import { NodeLifecycleController } from './node-lifecycle.ts';
@@ -41,7 +41,12 @@ export function startControllers(options: ControllersOptions): Controllers {
   const start = async (): Promise<void> => {
     await Promise.all(Object.values(watched).map(({ synced }) => synced));
     if (stopped) return;
-    const events = new EventRecorder(client, 'controller-manager', clock, log);
+    const events = new EventRecorder({
+      client,
+      source: { component: 'controller-manager' },
+      log,
+      clock,
+    });
     const context: ControllerContext = { client, watched, events, clock, log };
     // What every pod needs comes first.
     controllers.push(

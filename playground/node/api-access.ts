@@ -4,6 +4,7 @@ import { type BackoffPlan, backoffMs } from '#common/backoff.ts';
 import type { Logger } from '#common/log/logger.ts';
 import type { KubeClient } from '#kube/client.ts';
 import { isConflict, isNotFound } from '#kube/errors.ts';
+import { EventRecorder } from '#kube/event-recorder.ts';
 import { Informer } from '#kube/informer.ts';
 import {
   CONFIG_MAPS,
@@ -21,7 +22,6 @@ import {
 } from '#kube/resources.ts';
 
 import type { ClusterAccess, IssuedToken, PodEvent, WatchedObject } from './cluster-access.ts';
-import { EventRecorder } from './event-recorder.ts';
 
 const RETRY: BackoffPlan = { firstMs: 200, maxMs: 10_000, spread: 0.2 };
 
@@ -55,7 +55,11 @@ export class ApiAccess implements ClusterAccess {
     this.#client = client;
     this.#log = log;
     this.#services = services;
-    this.#events = new EventRecorder(client, nodeName, log);
+    this.#events = new EventRecorder({
+      client,
+      source: { component: 'kubelet', host: nodeName },
+      log,
+    });
   }
 
   configMap(namespace: string, name: string): WatchedObject<ConfigMap> {
@@ -105,8 +109,10 @@ export class ApiAccess implements ClusterAccess {
     if (pod.metadata.deletionTimestamp !== undefined) this.#report(pod, { gone: true });
   }
 
-  reportEvent(event: PodEvent): void {
-    this.#events.record(event);
+  reportEvent({ pod, type, reason, message, container }: PodEvent): void {
+    const list = container?.init === true ? 'initContainers' : 'containers';
+    const fieldPath = container === undefined ? undefined : `spec.${list}{${container.name}}`;
+    this.#events.record(pod, { type, reason, message }, fieldPath);
   }
 
   /** Resolves when all reports so far have been sent, or have been given up. */

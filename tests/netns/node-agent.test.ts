@@ -69,6 +69,10 @@ describe('the node agent', function () {
     expect(answer['msg']).to.contain('refuses pod shop/shop: no ztunnel is connected');
     expect(await bed.rules(shop)).to.equal('');
     expect(await bed.annotation(shop)).to.equal(undefined);
+    await bed.told(
+      shop,
+      'Warning MeshEnrollmentFailed: Cannot start in the mesh: no ztunnel is connected',
+    );
   });
 
   it('says of a running pod that it waits for a node tunnel, and enrols it when that comes', async () => {
@@ -76,6 +80,14 @@ describe('the node agent', function () {
     await bed.startTunnel();
     await bed.annotated(till, 'enabled');
     expect(await bed.rules(till)).to.contain('redirect to :15001');
+    await bed.told(
+      till,
+      'Warning MeshEnrollmentFailed: Not yet in the mesh: no ztunnel is connected',
+    );
+    await bed.told(
+      till,
+      'Normal EnrolledInMesh: Connections from and to this pod pass through the node tunnel',
+    );
   });
 
   it('lets a pod of the mesh start when the node tunnel serves it', async () => {

@@ -6,6 +6,7 @@ import { KubeClient } from '#kube/client.ts';
 import { KubeError } from '#kube/errors.ts';
 import {
   DAEMON_SETS,
+  EVENTS,
   type KubeObject,
   NAMESPACES,
   PODS,
@@ -313,6 +314,15 @@ export class AgentBed implements AsyncDisposable {
   async annotated(pod: Pod, value: string | undefined): Promise<void> {
     const what = `pod ${pod.name} is annotated with ${value}`;
     await this.until(what, async () => (await this.annotation(pod)) === value);
+  }
+
+  /** An event of the pod says so, as `kubectl describe` shows it. */
+  async told(pod: Pod, text: string): Promise<void> {
+    const fieldSelector = `involvedObject.name=${pod.name},involvedObject.kind=Pod`;
+    await this.until(`pod ${pod.name} has the event "${text}"`, async () => {
+      const { items } = await this.client.list(EVENTS, { namespace: pod.namespace, fieldSelector });
+      return items.some(({ type, reason, message }) => `${type} ${reason}: ${message}` === text);
+    });
   }
 
   #words(): string {

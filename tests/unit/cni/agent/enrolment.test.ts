@@ -36,6 +36,8 @@ function openOwn(): PodNetns {
 /** What enrolment does, line by line; each line can be made to fail, or to wait. */
 class World {
   readonly done: string[] = [];
+  /** The events of pods. */
+  readonly told: string[] = [];
   readonly failing = new Map<string, string>();
   readonly clock = new ManualClock();
   readonly log = logLines();
@@ -84,6 +86,7 @@ class World {
         const problem = this.#do(`annotate ${value}`);
         if (problem !== undefined) throw new Error(problem);
       },
+      tell: (_, { type, reason, message }) => void this.told.push(`${type} ${reason}: ${message}`),
       rulesOf: () => captureRules(),
       clock: this.clock,
       log: this.log.log,
@@ -296,6 +299,36 @@ describe('Enrolment', () => {
         reason: 'refused',
       });
       expect(enrolment.standing('u1')).to.equal('enrolled');
+    });
+  });
+
+  describe('tells the users of a pod', () => {
+    it('that it came, and that it left', async () => {
+      await enrolment.enrol(pod());
+      await enrolment.release(pod('enabled'));
+      await enrolment.release(pod('enabled'));
+      expect(world.told).to.deep.equal([
+        'Normal EnrolledInMesh: Connections from and to this pod pass through the node tunnel',
+        'Normal LeftMesh: New connections from and to this pod go past the node tunnel',
+      ]);
+    });
+
+    it('why it cannot start, and why one that runs is not yet in', async () => {
+      world.failing.set('add', 'no ztunnel is connected');
+      await enrolment.enrol(pod(), GIVEN);
+      world.failing.set('add', 'the port is taken');
+      await enrolment.enrol(pod());
+      expect(world.told).to.deep.equal([
+        'Warning MeshEnrollmentFailed: Cannot start in the mesh: no ztunnel is connected',
+        'Warning MeshEnrollmentFailed: Not yet in the mesh: the port is taken',
+      ]);
+    });
+
+    it('nothing when only the agent is new', async () => {
+      enrolment.claim(pod('enabled'), openOwn());
+      await enrolment.enrol(pod('enabled'));
+      await enrolment.refresh(pod('enabled'));
+      expect(world.told).to.deep.equal([]);
     });
   });
 
