@@ -7,8 +7,12 @@ import { NODE_PROGRAM, PROJECT } from '../node/node-root.ts';
 export function builtInImages(): ReadonlyMap<string, ImageProgram> {
   return new Map<string, ImageProgram>([
     ['ambit/echo', own('playground/images/echo.ts')],
-    // A shell that ends when it is told to; `sleep` as the first process would not hear it.
-    ['ambit/curl', { command: ['sh', '-c', SLEEP], environment: {} }],
+    // Any program of the machine. By default a shell that ends when it is told to; `sleep` as the first process
+    // would not hear it.
+    [
+      'ambit/curl',
+      { command: [], defaultArguments: ['sh', '-c', SLEEP], environment: {}, standsIn: false },
+    ],
     ['ambit/bookinfo-productpage', shop('productpage')],
     ['ambit/bookinfo-details', shop('details')],
     ['ambit/bookinfo-reviews-v1', shop('reviews', 'v1')],
@@ -32,7 +36,11 @@ const CNI_HOST_PROGRAM = { CNI_HOST_NODE: NODE_PROGRAM, CNI_HOST_PROJECT: PROJEC
 const SLEEP = 'trap "exit 0" TERM INT; sleep infinity & wait';
 
 function own(path: string, ...args: string[]): ImageProgram {
-  return { command: [NODE_PROGRAM, `${PROJECT}/${path}`, ...args], environment: COMPILED };
+  return {
+    command: [NODE_PROGRAM, `${PROJECT}/${path}`, ...args],
+    environment: COMPILED,
+    standsIn: false,
+  };
 }
 
 function shop(...args: string[]): ImageProgram {

@@ -92,11 +92,15 @@ export function containerScript(launch: ContainerLaunch): string {
   ].join('\n');
 }
 
-/** What runs in a container that exists already: the arguments of `nsenter`. */
+/**
+ * What runs in a container that exists already: the arguments of `nsenter`. With a `terminal` as its standard input,
+ * its session begins inside: the numbers of process groups that a shell learns from the terminal are of the container.
+ */
 export function enterCommand(
   pid: number,
   launch: Pick<ContainerLaunch, 'environment' | 'identity' | 'workingDirectory'>,
   command: readonly string[],
+  terminal: boolean,
 ): readonly string[] {
   return [
     'nsenter',
@@ -107,6 +111,7 @@ export function enterCommand(
     '--net',
     '--pid',
     '--',
+    ...(terminal ? ['/usr/bin/setsid', '--ctty'] : []),
     ...inDirectory(launch.workingDirectory),
     ...becoming(launch.identity),
     ...withEnvironment(launch.environment),
@@ -167,12 +172,17 @@ function readOnlyScript(launch: ContainerLaunch): readonly string[] {
 function startScript(launch: ContainerLaunch): readonly string[] {
   const [program = ''] = launch.command;
   const path = launch.environment.get('PATH') ?? DEFAULT_PATH;
+  // Not by the shell's own search: what it has built in need not be a program.
+  const candidates = program.includes('/')
+    ? [program]
+    : path.split(':').map((directory) => `${directory || '.'}/${program}`);
   const missing = program.includes('/')
     ? `exec: ${JSON.stringify(program)}: stat ${program}: no such file or directory`
     : `exec: ${JSON.stringify(program)}: executable file not found in $PATH`;
   return [
     `cd ${quoteShell(launch.workingDirectory)}`,
-    `found=$(PATH=${quoteShell(path)}; command -v -- ${quoteShell(program)}) && [ -x "$found" ] || { echo ${quoteShell(missing)} >&3; exit 128; }`,
+    `found=; for each in ${quoteWords(candidates)}; do if [ -f "$each" ] && [ -x "$each" ]; then found=yes; fi; done`,
+    `[ -n "$found" ] || { echo ${quoteShell(missing)} >&3; exit 128; }`,
     // From here on what is said belongs to the program.
     'echo ready >&3',
     'exec 2>&4 3>&- 4>&-',

@@ -6,15 +6,14 @@ import { enterCommand } from './container-script.ts';
 /** Most that is kept of what a command says. */
 const OUTPUT_BYTES_MAX = 16 << 10;
 
-/** Starts a command in a running container, in a process group of its own. */
+/** Starts a command in a running container, in a process group of its own; in a session of its own with a `terminal`. */
 export function spawnInside(
   container: ContainerProcess,
   command: readonly string[],
   stdio: readonly ('pipe' | 'ignore' | number)[] = ['ignore', 'pipe', 'pipe'],
-  around: readonly string[] = [],
+  terminal = false,
 ): ChildProcess {
-  const entering = enterCommand(container.pid, container.launch, command);
-  const [program = '', ...args] = [...around, ...entering];
+  const [program = '', ...args] = enterCommand(container.pid, container.launch, command, terminal);
   return spawn(program, args, { stdio: [...stdio], detached: true });
 }
 

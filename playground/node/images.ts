@@ -2,7 +2,11 @@
 export interface ImageProgram {
   /** Program and first arguments; the container's own arguments follow. */
   readonly command: readonly string[];
+  /** In the place of arguments when a container has none. */
+  readonly defaultArguments?: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
+  /** Somebody else's image: a `command` that the machine does not have is inside of it, and this program stands for it. */
+  readonly standsIn: boolean;
 }
 
 /** Mapped image names; see {@link findImage} for how a name is looked for. */
@@ -23,7 +27,7 @@ export function parseImageMapping(text: string): ImageMappingResult {
       problem: `Cannot read the image mapping ${JSON.stringify(text)}: want NAME=PROGRAM, such as "docker.io/library/nginx=/usr/sbin/nginx -g 'daemon off;'"`,
     };
   }
-  return { kind: 'ok', name, program: { command: words, environment: {} } };
+  return { kind: 'ok', name, program: { command: words, environment: {}, standsIn: true } };
 }
 
 /**
@@ -40,8 +44,8 @@ export function findImage(images: ImageMap, image: string): ImageProgram | undef
 
 /**
  * What a container runs. An image's program takes the place of the image's own entry point: it gets the container's
- * arguments. A container's `command` is run as it stands when the machine has such a program; otherwise it
- * was meant for a program in the image, and the mapped one takes its place.
+ * arguments. A container's `command` is run as it stands; but one that the machine does not have was meant for a program
+ * in the image, and the program that stands for it takes its place.
  */
 export function containerCommand(
   program: ImageProgram,
@@ -50,8 +54,10 @@ export function containerCommand(
   isOnMachine: (program: string) => boolean,
 ): readonly string[] {
   const [first, ...rest] = command;
-  if (first === undefined) return [...program.command, ...args];
-  if (isOnMachine(first)) return [...command, ...args];
+  if (first === undefined) {
+    return [...program.command, ...(args.length > 0 ? args : (program.defaultArguments ?? []))];
+  }
+  if (!program.standsIn || isOnMachine(first)) return [...command, ...args];
   return [...program.command, ...rest, ...args];
 }
 

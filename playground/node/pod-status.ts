@@ -131,7 +131,8 @@ function containerStatus(record: ContainerRecord): ContainerStatus {
     name: container.name,
     state: record.state,
     lastState: record.lastState,
-    ready: record.ready,
+    // An init container is ready when it has done its work.
+    ready: record.ready || (record.init && record.state.terminated?.exitCode === 0),
     restartCount: record.restartCount,
     image,
     // Nothing is pulled, so there is no digest to show.

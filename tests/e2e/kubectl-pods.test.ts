@@ -80,6 +80,14 @@ describe('kubectl and the pods of a cluster', function () {
     expect(result.code).to.equal(5);
   });
 
+  it('exec -it is for shells: they control their jobs, and their exit code arrives', async () => {
+    const exec = 'kubectl exec -it box -c main -- sh';
+    const typed = String.raw`printf 'sleep 0 & wait; echo a$((1+1))b\nexit 6\n'`;
+    const result = await kubectl.around(['sh', '-c', `${typed} | script -qec "${exec}" /dev/null`]);
+    expect(result.stdout).to.contain('a2b').and.not.contain('No such process');
+    expect(result.code).to.equal(6);
+  });
+
   it('logs tells what a container has said, and -f what it says then', async () => {
     expect(await kubectl.must(['logs', 'box', '-c', 'main'])).to.equal('started');
     const following = kubectl.start(['logs', '-f', 'box', '-c', 'main']);

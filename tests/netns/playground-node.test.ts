@@ -102,7 +102,8 @@ describe('a node of the playground', function () {
         },
       ),
     );
-    await node.podUntil('steps', ({ status }) => status?.phase === 'Succeeded');
+    const { status } = await node.podUntil('steps', (each) => each.status?.phase === 'Succeeded');
+    expect(status?.initContainerStatuses?.[0]).to.include({ ready: true, restartCount: 0 });
     expect(await node.logs('steps', 'main')).to.equal(
       'from the first\ngreen steps steps green green-green-$(COLOUR) 2\n',
     );
@@ -143,6 +144,22 @@ describe('a node of the playground', function () {
     node.delete('later');
     await node.until(async () => (await count()) === all - 1, 'the namespace has gone');
     node.delete('agent');
+  });
+
+  it('runs programs that a shell has built in, and says that there is none of a name', async () => {
+    for (const [name, command] of [
+      ['said', ['echo', 'by itself']],
+      ['typo', ['slep', '9']],
+    ] as const) {
+      node.apply(name, pod(name, { command }, { restartPolicy: 'Never' }));
+    }
+    await node.podUntil('said', ({ status }) => status?.phase === 'Succeeded');
+    expect(await node.logs('said', 'main')).to.equal('by itself\n');
+    const typo = await node.podUntil('typo', ({ status }) => status?.phase === 'Failed');
+    const { terminated } = typo.status?.containerStatuses?.[0]?.state ?? {};
+    expect(terminated).to.include({ reason: 'StartError', exitCode: 128 });
+    expect(terminated?.message).to.include('exec: "slep": executable file not found in $PATH');
+    for (const name of ['said', 'typo']) node.delete(name);
   });
 
   it('says how to map an unknown image', async () => {

@@ -46,7 +46,7 @@ export class CommandSession {
       const { master, slave } = openPty(`${devices}/ptmx`, devices);
       const command = ['/usr/bin/env', 'TERM=xterm', ...request.command];
       const stdio = [slave, slave, slave];
-      this.#child = spawnInside(container, command, stdio, ['setsid', '--ctty', '--wait']);
+      this.#child = spawnInside(container, command, stdio, true);
       closeSync(slave);
       this.#master = master;
       this.#terminal = new ReadStream(master);

@@ -9,7 +9,7 @@ import {
 } from '#playground/node/images.ts';
 
 function program(...command: string[]): ImageProgram {
-  return { command, environment: {} };
+  return { command, environment: {}, standsIn: true };
 }
 
 function onMachine(name: string): boolean {
@@ -66,5 +66,14 @@ describe('containerCommand()', () => {
   it('puts the program in the place of a command that the machine does not have', () => {
     const command = containerCommand(image, ['install-cni', '-v'], ['a'], onMachine);
     expect(command).to.deep.equal(['prog', '--flag', '-v', 'a']);
+  });
+  it('runs what an image of this project is told to, also when there is no such program', () => {
+    const own = { ...image, standsIn: false };
+    expect(containerCommand(own, ['slep'], ['9'], onMachine)).to.deep.equal(['slep', '9']);
+  });
+  it('has arguments of the image for a container without any', () => {
+    const shell = { ...program(), defaultArguments: ['sh', '-c', ':'] };
+    expect(containerCommand(shell, [], [], onMachine)).to.deep.equal(['sh', '-c', ':']);
+    expect(containerCommand(shell, [], ['id'], onMachine)).to.deep.equal(['id']);
   });
 });
