@@ -11,12 +11,24 @@ import type {
 } from '../model/entry.ts';
 import type { ServiceAddress, ServicePort, ServiceRecord } from '../model/service.ts';
 import { protocolNamed } from '../translate/protocols.ts';
-import { described, list, port, record, selectorOf, stringRecord, text } from './metadata.ts';
+import {
+  described,
+  list,
+  port,
+  record,
+  selectorOf,
+  stringRecord,
+  text,
+  wireName,
+} from './metadata.ts';
 
 const TRAFFIC_DISTRIBUTION = 'networking.istio.io/traffic-distribution';
 const GROUP = 'istio.io/autoRegistrationGroup';
 const WORKLOAD_NAME = 'service.istio.io/workload-name';
 const BY_DNS: ReadonlySet<unknown> = new Set(['DNS', 'DNS_ROUND_ROBIN', 'DYNAMIC_DNS']);
+
+/** What an unsigned 32-bit number holds. */
+const WEIGHT_MAX = 0xff_ff_ff_ff;
 
 type Written = Readonly<Record<string, unknown>>;
 
@@ -25,8 +37,8 @@ export function serviceEntryRecord(entry: Configuration): ServiceEntryRecord {
   const spec = record(entry.spec);
   const base = described(entry);
   const selector = selectorOf(record(spec['workloadSelector'])['labels']);
-  const endpoints = list(spec['endpoints']).map((endpoint) => endpointOf(record(endpoint)));
-  const hosts = new Set(list(spec['hosts']).flatMap((host) => text(host) ?? []));
+  const endpoints = list(spec['endpoints']).flatMap((one) => endpointOf(record(one)) ?? []);
+  const hosts = new Set(list(spec['hosts']).flatMap((host) => wireName(host) ?? []));
   const common: Omit<ServiceRecord, 'hostname' | 'addresses'> = {
     ...base,
     kind: 'ServiceEntry',
@@ -51,41 +63,58 @@ export function serviceEntryRecord(entry: Configuration): ServiceEntryRecord {
       addresses: addressesOf(entry, hostname),
     })),
     endpoints,
-    byDns: endpoints.length === 0 && selector === undefined && BY_DNS.has(spec['resolution']),
+    byDns:
+      list(spec['endpoints']).length === 0 &&
+      selector === undefined &&
+      BY_DNS.has(spec['resolution']),
   };
 }
 
-/** What is kept of a WorkloadEntry. */
-export function workloadEntryRecord(entry: Configuration): WorkloadEntryRecord {
+/** What is kept of a WorkloadEntry; undefined for one that can't be reached as it is written. */
+export function workloadEntryRecord(entry: Configuration): WorkloadEntryRecord | undefined {
   const base = described(entry);
   const endpoint = endpointOf(record(entry.spec));
+  if (endpoint === undefined) return undefined;
   const labels = { ...base.labels, ...endpoint.labels };
-  const name = entry.metadata.annotations?.[GROUP] ?? labels[WORKLOAD_NAME] ?? base.name;
-  return { ...base, labels, endpoint: { ...endpoint, labels }, workloadName: name };
+  const workloadName = entry.metadata.annotations?.[GROUP] ?? labels[WORKLOAD_NAME] ?? base.name;
+  return { ...base, labels, endpoint: { ...endpoint, labels }, workloadName };
 }
 
-function endpointOf(written: Written): EntryEndpoint {
+/** Undefined: what it says of its address or of who it is can't be read, and it must not be taken for something else. */
+function endpointOf(written: Written): EntryEndpoint | undefined {
+  const address = entryAddress(text(written['address']));
+  const serviceAccount = text(written['serviceAccount']);
+  if (address === undefined) return undefined;
+  if (serviceAccount !== undefined && wireName(serviceAccount) === undefined) return undefined;
   const [region = '', zone = '', subzone = ''] = (text(written['locality']) ?? '').split('/');
-  const weight = written['weight'];
-  const ports = Object.entries(record(written['ports'])).flatMap(([name, value]) => {
+  const ports = Object.entries(record(written['ports'])).flatMap(([portName, value]) => {
     const number = port(value);
-    return number === undefined ? [] : [[name, number] as const];
+    return number === undefined ? [] : [[portName, number] as const];
   });
   return {
-    address: entryAddress(text(written['address'])),
+    address,
     ports: new Map(ports),
     labels: stringRecord(written['labels']),
     network: text(written['network']),
     locality: { region, zone, subzone },
-    weight: typeof weight === 'number' && weight > 0 ? weight : undefined,
-    serviceAccount: text(written['serviceAccount']) ?? '',
+    weight: weightOf(written['weight']),
+    serviceAccount: serviceAccount ?? '',
   };
 }
 
-function entryAddress(written: string | undefined): EntryAddress {
+/** 0 is as good as none. */
+function weightOf(value: unknown): number | undefined {
+  const isWeight = typeof value === 'number' && Number.isInteger(value) && value > 0;
+  return isWeight && value <= WEIGHT_MAX ? value : undefined;
+}
+
+/** Undefined: neither an address nor a name, such as `unix:///path`, where no connection of a pod can go. */
+function entryAddress(written: string | undefined): EntryAddress | undefined {
   if (written === undefined) return { kind: 'none' };
   const ip = parseIp(written);
-  return ip === undefined ? { kind: 'hostname', hostname: written } : { kind: 'ip', ip };
+  if (ip !== undefined) return { kind: 'ip', ip };
+  const hostname = wireName(written);
+  return hostname === undefined ? undefined : { kind: 'hostname', hostname };
 }
 
 function portsOf(spec: Written): readonly ServicePort[] {
@@ -93,9 +122,9 @@ function portsOf(spec: Written): readonly ServicePort[] {
     const written = record(one);
     const number = port(written['number']);
     if (number === undefined) return [];
-    const name = text(written['name']) ?? '';
     const protocol = protocolNamed(text(written['protocol']) ?? '');
-    return [{ name, number, target: port(written['targetPort']) ?? number, protocol }];
+    const portName = text(written['name']) ?? '';
+    return [{ name: portName, number, target: port(written['targetPort']) ?? number, protocol }];
   });
 }
 

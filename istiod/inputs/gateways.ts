@@ -8,7 +8,7 @@ import type {
   GatewayRecord,
   GatewayRecordAddress,
 } from '../model/waypoint.ts';
-import { described, list, port, record, text } from './metadata.ts';
+import { described, list, port, record, text, wireName } from './metadata.ts';
 
 const INBOUND_BINDING = 'ambient.istio.io/waypoint-inbound-binding';
 
@@ -28,17 +28,18 @@ export function gatewayRecord(gateway: Configuration): GatewayRecord {
 
 /** What is kept of a GatewayClass. */
 export function gatewayClassRecord({ metadata }: Configuration): GatewayClassRecord {
-  const { name, labels = {}, annotations = {} } = metadata;
-  return { name, labels, inboundBinding: annotations[INBOUND_BINDING] };
+  const { labels = {}, annotations = {} } = metadata;
+  return { name: metadata.name, labels, inboundBinding: annotations[INBOUND_BINDING] };
 }
 
 type Written = Readonly<Record<string, unknown>>;
 
 function addressOf(address: Written): GatewayRecordAddress | undefined {
-  const value = text(address['value']) ?? '';
-  if (address['type'] === 'Hostname')
-    return value === '' ? undefined : { kind: 'hostname', hostname: value };
-  const ip = parseIp(value);
+  if (address['type'] === 'Hostname') {
+    const hostname = wireName(address['value']);
+    return hostname === undefined ? undefined : { kind: 'hostname', hostname };
+  }
+  const ip = parseIp(text(address['value']) ?? '');
   return ip === undefined ? undefined : { kind: 'ip', ip };
 }
 

@@ -2,6 +2,7 @@ import type { ObjectMeta } from '#kube/resources.ts';
 
 import type { Labels } from '../krt/filter.ts';
 import type { Described } from '../model/metadata.ts';
+import { isName } from '../model/name.ts';
 
 /** What every record keeps of an object's metadata. */
 export function described({ metadata }: { readonly metadata: ObjectMeta }): Described {
@@ -40,6 +41,12 @@ export function list(value: unknown): readonly unknown[] {
 
 export function text(value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** A text that can be a name on the wire. */
+export function wireName(value: unknown): string | undefined {
+  const written = text(value);
+  return written !== undefined && isName(written) ? written : undefined;
 }
 
 export function port(value: unknown): number | undefined {

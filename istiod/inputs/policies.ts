@@ -27,7 +27,7 @@ export function authorizationPolicyRecord(policy: AuthorizationPolicy): Authoriz
 export function peerAuthenticationRecord(policy: PeerAuthentication): PeerAuthenticationRecord {
   const spec = record(policy.spec);
   const ports = Object.entries(record(spec['portLevelMtls'])).flatMap(([port, mtls]) =>
-    /^[0-9]{1,5}$/.test(port) ? [[Number(port), modeOf(mtls)] as const] : [],
+    isPort(port) ? [[Number(port), modeOf(mtls)] as const] : [],
   );
   return {
     ...described(policy),
@@ -35,6 +35,11 @@ export function peerAuthenticationRecord(policy: PeerAuthentication): PeerAuthen
     mode: modeOf(spec['mtls']),
     ports: new Map(ports),
   };
+}
+
+/** What else stands there is no port of anybody's: nothing can arrive at it. */
+function isPort(text: string): boolean {
+  return /^[1-9][0-9]{0,4}$/.test(text) && Number(text) <= 65_535;
 }
 
 /** A word that is no mode counts as the strictest: plain text is let in only when somebody says so. */

@@ -113,7 +113,9 @@ export class ClusterWatch implements Disposable {
     this.#syncing.push(informer.synced);
   }
 
-  #ours<O extends KubeObject, R>(recordOf: (object: O) => R): (object: O) => R | undefined {
+  #ours<O extends KubeObject, R>(
+    recordOf: (object: O) => R | undefined,
+  ): (object: O) => R | undefined {
     const { revision } = this.#options;
     return (object) => {
       const wanted = object.metadata.labels?.[REVISION];

@@ -13,6 +13,8 @@ import {
 import { ipToBytes } from '#common/net/address.ts';
 import { parseCidr } from '#common/net/cidr.ts';
 
+import { isName } from '../model/name.ts';
+
 /** The attributes that a connection can be judged by: field of the wire → its name for people. */
 export const ATTRIBUTES = {
   namespaces: 'namespace',
@@ -124,7 +126,7 @@ function port(text: string): number | undefined {
 /** `namespace/name`, or a name in the policy's own namespace. */
 function serviceAccount(text: string, namespace: string): ServiceAccountMatch | undefined {
   const parts = text.split('/');
-  if (parts.length > 2 || parts.includes('')) return undefined;
+  if (parts.length > 2 || !parts.every(isName)) return undefined;
   const [first = '', second] = parts;
   return second === undefined
     ? create(ServiceAccountMatchSchema, { namespace, serviceAccount: first })

@@ -100,6 +100,29 @@ describe('serviceEntryRecord()', () => {
     expect(endpoints[2]?.address).to.deep.equal({ kind: 'none' });
   });
 
+  it('leaves out what no connection of a pod can go to, and who is nobody', () => {
+    const spec = {
+      hosts: ['a/b', 'a b', 'bö.example', 'x'.repeat(254), '*.a.example'],
+      resolution: 'DNS',
+      endpoints: [{ address: 'unix:///run/x' }, { address: '192.0.2.1', serviceAccount: 'a/b' }],
+    };
+    const { services, endpoints, byDns } = record(spec);
+    expect(services.map(({ hostname }) => hostname)).to.deep.equal(['*.a.example']);
+    expect([endpoints, byDns]).to.deep.equal([[], false]);
+  });
+
+  it('takes a weight that is none for none', () => {
+    const weights = [1.5, 2 ** 32, -1, '3', 2 ** 32 - 1];
+    const { endpoints } = record({
+      hosts: ['a'],
+      endpoints: weights.map((weight) => ({ weight })),
+    });
+    expect(endpoints.map(({ weight }) => weight)).to.deep.equal([
+      ...Array.from({ length: 4 }, () => undefined),
+      2 ** 32 - 1,
+    ]);
+  });
+
   it('is nothing without hosts, whatever else it holds', () => {
     for (const spec of [undefined, null, 'text', {}, { hosts: 'a' }, { hosts: [1] }])
       expect(record(spec).services, JSON.stringify(spec)).to.deep.equal([]);
@@ -111,13 +134,20 @@ describe('workloadEntryRecord()', () => {
     const spec = { address: '192.0.2.1', labels: { app: 'inner', version: 'v1' } };
     const labels = { app: 'outer', team: 't' };
     const plain = workloadEntryRecord(object('WorkloadEntry', spec, { labels }));
-    expect(plain.labels).to.deep.equal({ app: 'inner', team: 't', version: 'v1' });
-    expect(plain.workloadName).to.equal('entry');
+    expect(plain?.labels).to.deep.equal({ app: 'inner', team: 't', version: 'v1' });
+    expect(plain?.workloadName).to.equal('entry');
     const annotations = { 'istio.io/autoRegistrationGroup': 'group' };
     expect(
-      workloadEntryRecord(object('WorkloadEntry', spec, { annotations })).workloadName,
+      workloadEntryRecord(object('WorkloadEntry', spec, { annotations }))?.workloadName,
     ).to.equal('group');
     const named = { labels: { 'service.istio.io/workload-name': 'name' } };
-    expect(workloadEntryRecord(object('WorkloadEntry', spec, named)).workloadName).to.equal('name');
+    expect(workloadEntryRecord(object('WorkloadEntry', spec, named))?.workloadName).to.equal(
+      'name',
+    );
+  });
+
+  it('is none when its address or its account cannot be read', () => {
+    for (const spec of [{ address: 'unix:///x' }, { address: '192.0.2.1', serviceAccount: 'a b' }])
+      expect(workloadEntryRecord(object('WorkloadEntry', spec))).to.equal(undefined);
   });
 });

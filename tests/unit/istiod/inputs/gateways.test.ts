@@ -35,6 +35,7 @@ describe('gatewayRecord()', () => {
             { type: 'Hostname', value: 'waypoint.shop.svc.cluster.local' },
             { type: 'IPAddress', value: '10.96.0.9' },
             { value: '10.96.0.10' },
+            { type: 'Hostname', value: 'way point' },
             { value: 'nonsense' },
           ],
         },

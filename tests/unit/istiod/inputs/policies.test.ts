@@ -45,7 +45,13 @@ describe('peerAuthenticationRecord()', () => {
     const record = mtls({
       selector: { matchLabels: { app: 'till' } },
       mtls: { mode: 'STRICT' },
-      portLevelMtls: { '8080': { mode: 'PERMISSIVE' }, '9090': {}, nonsense: { mode: 'DISABLE' } },
+      portLevelMtls: {
+        '8080': { mode: 'PERMISSIVE' },
+        '9090': {},
+        nonsense: { mode: 'DISABLE' },
+        '0': { mode: 'DISABLE' },
+        '65536': { mode: 'DISABLE' },
+      },
     });
     expect(record).to.deep.include({ selector: { app: 'till' }, mode: 'STRICT' });
     expect([...record.ports]).to.deep.equal([

@@ -260,6 +260,8 @@ describe('translateAuthorization() of values that are none', () => {
     [operation({ ports: '80' }), 'port "80"'],
     [source({ ipBlocks: ['10.0.0.0/33'] }), 'source address "10.0.0.0/33"'],
     [source({ serviceAccounts: ['a/b/c'] }), 'service account "a/b/c"'],
+    [source({ serviceAccounts: ['a b'] }), 'service account "a b"'],
+    [source({ serviceAccounts: ['shop/bö'] }), 'service account "shop/bö"'],
     [source({ namespaces: [''] }), 'namespace ""'],
     [when('destination.ip', ['localhost']), 'destination address "localhost"'],
   ];

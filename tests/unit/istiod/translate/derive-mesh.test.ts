@@ -8,6 +8,10 @@ import {
   Service_Visibility as Visibility,
   WorkloadStatus,
 } from '#api/gen/workload_pb.ts';
+import { decodeAddress, decodePolicy } from '#dataplane/state/decode.ts';
+import { serviceEntryRecord, workloadEntryRecord } from '#istiod/inputs/entries.ts';
+import { authorizationPolicyRecord, peerAuthenticationRecord } from '#istiod/inputs/policies.ts';
+import type { Configuration } from '#kube/resources.ts';
 import {
   address,
   authorizationRecord,
@@ -366,5 +370,76 @@ describe('deriveMesh() of waypoints', () => {
       listening({ kind: 'selector', matches: { matchLabels: { tier: 'gold' } } }),
     );
     expect(vault()).to.not.equal(undefined);
+  });
+});
+
+describe('deriveMesh() of what its authors should not have written', () => {
+  const metadata = { name: 'odd', namespace: 'shop' };
+  const entry = (spec: Readonly<Record<string, unknown>>): Configuration => ({
+    apiVersion: '',
+    kind: '',
+    metadata,
+    spec,
+  });
+  const policy = (action: string, serviceAccount: string): void => {
+    const rules = [{ from: [{ source: { serviceAccounts: [serviceAccount] } }] }];
+    world.inputs.authorizationPolicies.set(authorizationPolicyRecord(entry({ action, rules })));
+  };
+  const serviceEntry = (spec: Readonly<Record<string, unknown>>): void =>
+    world.inputs.serviceEntries.set(serviceEntryRecord(entry(spec)));
+  const workloadEntry = (spec: Readonly<Record<string, unknown>>): void => {
+    const record = workloadEntryRecord(entry(spec));
+    if (record !== undefined) world.inputs.workloadEntries.set(record);
+  };
+
+  const cases: readonly [what: string, put: () => void][] = [
+    ['an ALLOW of nobody who can be', () => policy('ALLOW', 'a b')],
+    ['a DENY of nobody who can be', () => policy('DENY', 'x'.repeat(254))],
+    [
+      'ports that are none, in STRICT',
+      () => {
+        const portLevelMtls = { '0': { mode: 'DISABLE' }, '99999': { mode: 'DISABLE' } };
+        const spec = {
+          selector: { matchLabels: { app: 'till' } },
+          mtls: { mode: 'STRICT' },
+          portLevelMtls,
+        };
+        world.inputs.peerAuthentications.set(peerAuthenticationRecord(entry(spec)));
+      },
+    ],
+    ['a host with a slash', () => serviceEntry({ hosts: ['a/b'], resolution: 'DNS' })],
+    ['a host that is too long', () => serviceEntry({ hosts: ['a'.repeat(254)] })],
+    [
+      'a host with a slash that selects pods',
+      () => serviceEntry({ hosts: ['a/b'], workloadSelector: { labels: { app: 'till' } } }),
+    ],
+    ['a socket file', () => serviceEntry({ hosts: ['a'], endpoints: [{ address: 'unix:///x' }] })],
+    ['a workload that is a socket file', () => workloadEntry({ address: 'unix:///x' })],
+    [
+      'a workload of nobody',
+      () => workloadEntry({ address: '192.0.2.1', serviceAccount: 'a b/c' }),
+    ],
+    ['a weight that is too large', () => workloadEntry({ address: '192.0.2.1', weight: 5e9 })],
+  ];
+  for (const [what, put] of cases) {
+    it(`sends nothing that node tunnels refuse for ${what}`, () => {
+      world.inputs.pods.set(podRecord('till', { labels: { app: 'till' } }));
+      put();
+      const refused = [
+        ...[...world.mesh.addresses.values()].map(({ name, bytes }) => decodeAddress(name, bytes)),
+        ...[...world.mesh.policies.values()].map(({ name, bytes }) => decodePolicy(name, bytes)),
+      ].filter(({ kind }) => kind === 'refused');
+      expect(refused).to.deep.equal([]);
+      expect(till()?.name).to.equal('till');
+    });
+  }
+
+  it('holds to STRICT whatever ports are written with it', () => {
+    const [, , strict] = cases;
+    world.inputs.pods.set(podRecord('till', { labels: { app: 'till' } }));
+    strict?.[1]();
+    expect(till()?.authorizationPolicies).to.deep.equal([
+      'istio-system/istio_converted_static_strict',
+    ]);
   });
 });
