@@ -1,5 +1,5 @@
 import { cannotBeHandled } from './decode.ts';
-import { badRequest } from './errors.ts';
+import { badRequest, invalid, invalidValue } from './errors.ts';
 import { isObject } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import type { ApiObject } from './object.ts';
@@ -10,6 +10,8 @@ import { pruneUnknown } from './schema/prune.ts';
 /** What to do about fields that the schema does not know: metav1's fieldValidation. */
 export interface FieldValidation {
   readonly fieldValidation: 'Ignore' | 'Warn' | 'Strict';
+  /** The object is what a patch has made: then it is the patch that is wrong. */
+  readonly patched?: boolean | undefined;
   warn(text: string): void;
 }
 
@@ -20,7 +22,9 @@ export interface FieldValidation {
 export function conform(kind: ServedKind, object: ApiObject, options: FieldValidation): void {
   const { schema } = kind;
   if (schema === undefined) return;
-  reportUnknown(kind, pruneUnknown(schema, object), options);
+  const { fieldValidation, patched } = options;
+  const patch = patched === true && fieldValidation === 'Strict' ? textOf(object) : undefined;
+  reportUnknown(kind, pruneUnknown(schema, object), { ...options, patch });
   const problem = decodeTyped(kind.custom ? metadataOnly : schema, object);
   if (problem !== undefined) throw badRequest(cannotBeHandled(kind, problem));
   // After the decoding has dropped a null.
@@ -34,12 +38,23 @@ const metadataOnly = {
   },
 };
 
-function reportUnknown(kind: ServedKind, paths: readonly string[], options: FieldValidation): void {
-  const { fieldValidation } = options;
+function reportUnknown(
+  kind: ServedKind,
+  paths: readonly string[],
+  options: FieldValidation & { readonly patch: string | undefined },
+): void {
+  const { fieldValidation, patch } = options;
   if (paths.length === 0 || fieldValidation === 'Ignore') return;
   const texts = paths.map((path) => `unknown field "${path}"`);
   if (fieldValidation === 'Strict') {
-    throw badRequest(cannotBeHandled(kind, `strict decoding error: ${texts.join(', ')}`));
+    const why = `strict decoding error: ${texts.join(', ')}`;
+    if (patch === undefined) throw badRequest(cannotBeHandled(kind, why));
+    throw invalid({ group: '', kind: '' }, '', [invalidValue('patch', patch, why)]);
   }
   for (const text of texts) options.warn(text);
+}
+
+function textOf({ metadata, ...object }: ApiObject): string {
+  const { managedFields: _fields, ...shown } = metadata;
+  return JSON.stringify({ ...object, metadata: shown });
 }

@@ -104,9 +104,9 @@ export function invalid(
   const message = `${kind.group === '' ? kind.kind : `${kind.kind}.${kind.group}`} "${name}" is invalid: ${list}`;
   return new ApiError(422, 'Invalid', message, {
     details: {
-      name,
+      ...(name === '' ? {} : { name }),
       ...(kind.group === '' ? {} : { group: kind.group }),
-      kind: kind.kind,
+      ...(kind.kind === '' ? {} : { kind: kind.kind }),
       causes: problems.map(({ reason, message: text, field }) => ({
         reason,
         message: text,

@@ -103,6 +103,8 @@ export interface WatchOptions extends Selection {
 interface InnerOptions extends WriteOptions, SubresourceOption {
   /** Server-side apply has noted already who manages what. */
   readonly applied: boolean;
+  /** The object is what a patch has made. */
+  readonly patched?: boolean;
 }
 
 // As often as the real server does. It keeps idle watchers resumable, and costs one small event each.
@@ -209,7 +211,7 @@ export class Store {
     const object = decodeObject(kind, applyPatch(kind, current, { type, body }));
     checkPlace(kind, object, place);
     checkPreconditions(kind, object, current);
-    return this.#replace(kind, current, object, { ...options, applied: false });
+    return this.#replace(kind, current, object, { ...options, applied: false, patched: true });
   }
 
   delete(kind: ServedKind, place: Place, options: DeleteOptions = {}): DeleteResult {

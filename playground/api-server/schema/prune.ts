@@ -32,9 +32,13 @@ function pruneResource(
   prefix: string,
   unknown: string[],
 ): void {
-  const { metadata } = object;
-  if (isObject(metadata)) pruneFields(objectMetaSchema(), metadata, `${prefix}metadata.`, unknown);
-  pruneFields(schema, object, prefix, unknown, ['apiVersion', 'kind', 'metadata']);
+  const properties = {
+    ...schema.properties,
+    apiVersion: {},
+    kind: {},
+    metadata: objectMetaSchema(),
+  };
+  pruneFields({ ...schema, properties }, object, prefix, unknown);
 }
 
 function pruneFields(
@@ -42,13 +46,11 @@ function pruneFields(
   object: JsonObject,
   prefix: string,
   unknown: string[],
-  known: readonly string[] = [],
 ): void {
   const { properties = {}, additionalProperties } = schema;
   const keep =
     schema['x-kubernetes-preserve-unknown-fields'] === true || additionalProperties === true;
   for (const field of Object.keys(object)) {
-    if (known.includes(field)) continue;
     const inner = Object.hasOwn(properties, field) ? properties[field] : undefined;
     const path = `${prefix}${field}`;
     if (inner !== undefined) {

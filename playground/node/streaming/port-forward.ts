@@ -1,11 +1,7 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-import type { IpAddress } from '#common/net/address.ts';
-import { close, errnoName } from '#linux/libc.ts';
-import { inNetns, openNetns } from '#linux/netns.ts';
-import { connectTcp } from '#linux/socket.ts';
-
+import { connectInside, unconnected } from './pod-socket.ts';
 import { SpdyConnection, type SpdyStream } from './spdy-connection.ts';
 
 export const PORT_FORWARD_PROTOCOL = 'portforward.k8s.io';
@@ -49,8 +45,7 @@ export function forwardPorts(socket: Duplex, head: Buffer, netns: string | undef
       }
     };
     const refuse = (why: string): void => {
-      const text = `failed to connect to localhost:${port} inside the pod: ${why}`;
-      connection.write(error, Buffer.from(text));
+      connection.write(error, Buffer.from(unconnected(port, why)));
     };
     const opened = connectInside(netns, port);
     if (typeof opened === 'string') {
@@ -73,23 +68,4 @@ export function forwardPorts(socket: Duplex, head: Buffer, netns: string | undef
       finish();
     });
   };
-}
-
-const LOOPBACK = '127.0.0.1' as IpAddress;
-
-/** A connection to the pod's own loopback, or why there is none. */
-function connectInside(netns: string | undefined, port: number): Socket | string {
-  const connect = (): ReturnType<typeof connectTcp> => connectTcp({ to: { ip: LOOPBACK, port } });
-  let result: ReturnType<typeof connectTcp>;
-  if (netns === undefined) result = connect();
-  else {
-    const namespace = openNetns(netns);
-    try {
-      result = inNetns(namespace, connect);
-    } finally {
-      close(namespace);
-    }
-  }
-  if ('errno' in result) return errnoName(result.errno);
-  return new Socket({ fd: result.fd, readable: true, writable: true, allowHalfOpen: true });
 }

@@ -8,6 +8,11 @@ import { type CommandRequest, CommandSession, type CommandSink } from './command
 import { execOverSpdy, SPDY_PROTOCOL } from './exec-spdy.ts';
 import { execOverWebSocket, WEBSOCKET_PROTOCOLS } from './exec-websocket.ts';
 import { forwardPorts, PORT_FORWARD_PROTOCOL } from './port-forward.ts';
+import {
+  forwardPortsOverWebSocket,
+  PORT_FORWARD_WEBSOCKET_PROTOCOL,
+  portsOf,
+} from './port-forward-websocket.ts';
 import { acceptKey } from './websocket.ts';
 
 /** A refusal, which is an ordinary answer. */
@@ -61,8 +66,18 @@ function decide(kubelet: Kubelet, request: IncomingMessage): Accepted | Refusal 
     return { code: 404, message: `pod ${JSON.stringify(podName)} does not exist` };
   }
   if (what === 'portForward') {
-    return spdy(request, PORT_FORWARD_PROTOCOL, (socket, head) =>
-      forwardPorts(socket, head, worker.netns),
+    if (!wantsWebSocket(request)) {
+      return spdy(request, PORT_FORWARD_PROTOCOL, (socket, head) =>
+        forwardPorts(socket, head, worker.netns),
+      );
+    }
+    const ports = portsOf(url.searchParams);
+    if (ports === undefined) {
+      const message = `query parameter "ports" has to name ports: ${url.searchParams.toString()}`;
+      return { code: 400, message };
+    }
+    return webSocket(request, [PORT_FORWARD_WEBSOCKET_PROTOCOL], (socket, head) =>
+      forwardPortsOverWebSocket(socket, head, { netns: worker.netns, ports }),
     );
   }
   if (what !== 'exec') return { code: 404, message: `there is no ${JSON.stringify(what)} here` };
@@ -84,13 +99,28 @@ function exec(
   container: ContainerProcess,
 ): Accepted | Refusal {
   const start = (sink: CommandSink): CommandSession => new CommandSession(container, command, sink);
-  if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
+  if (!wantsWebSocket(request)) {
     return spdy(request, SPDY_PROTOCOL, (socket, head) =>
       execOverSpdy(socket, head, command, start),
     );
   }
+  return webSocket(request, WEBSOCKET_PROTOCOLS, (socket, head) =>
+    execOverWebSocket(socket, head, start),
+  );
+}
+
+function wantsWebSocket(request: IncomingMessage): boolean {
+  return request.headers.upgrade?.toLowerCase() === 'websocket';
+}
+
+/** Takes the first of our `protocols` that the client offers as well. */
+function webSocket(
+  request: IncomingMessage,
+  protocols: readonly string[],
+  run: Upgraded,
+): Accepted | Refusal {
   const offered = list(request.headers['sec-websocket-protocol']);
-  const protocol = WEBSOCKET_PROTOCOLS.find((each) => offered.includes(each));
+  const protocol = protocols.find((each) => offered.includes(each));
   const key = request.headers['sec-websocket-key'];
   if (protocol === undefined || key === undefined) return unknownProtocol(offered);
   return {
@@ -99,7 +129,7 @@ function exec(
       `Sec-WebSocket-Accept: ${acceptKey(key)}`,
       `Sec-WebSocket-Protocol: ${protocol}`,
     ],
-    run: (socket, head) => execOverWebSocket(socket, head, start),
+    run,
   };
 }
 
