@@ -33,7 +33,7 @@ import { Graph } from './krt/graph.ts';
 import type { PodRecord } from './model/pod.ts';
 import { Debounce } from './push/debounce.ts';
 import { PushQueue } from './push/queue.ts';
-import type { TokenReviewer } from './serve/authenticate.ts';
+import { limitReviews, type TokenReviewer } from './serve/authenticate.ts';
 import { DiscoveryCounters } from './serve/counters.ts';
 import { DiscoveryService } from './serve/discovery.ts';
 import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from './serve/generators.ts';
@@ -44,6 +44,8 @@ import { deriveMesh, type Mesh } from './translate/derive-mesh.ts';
 const ROOT_RETRY: BackoffPlan = { firstMs: 250, maxMs: 10_000, spread: 0.2 };
 const REQUEST_BYTES_MAX = 4 * 1024 * 1024;
 const DRAIN_MS = 5_000;
+/** All nodes of a cluster that come again at once; the API server answers some hundred a second. */
+const REVIEWS_MAX = 1_000;
 /** The Leases of whoever publishes the root, and of whoever writes the status of policies and services. */
 const ROOT_LEASE = 'istio-namespace-controller-election';
 const STATUS_LEASE = 'istio-status-leader';
@@ -190,8 +192,10 @@ export class App {
     await this.#writer.flush();
   }
 
-  readonly #review: TokenReviewer = (token) =>
-    reviewToken(this.#client, token, this.#config.tokenAudiences);
+  readonly #review: TokenReviewer = limitReviews(
+    (token) => reviewToken(this.#client, token, this.#config.tokenAudiences),
+    REVIEWS_MAX,
+  );
 
   async #root(): Promise<CertificateRoot> {
     const { systemNamespace: namespace, trustDomain: organization } = this.#config.mesh;

@@ -51,6 +51,11 @@ export interface StreamOutlet {
 }
 
 export interface StreamInlet<Request> {
+  /**
+   * Nothing is read before it settles: what the client sends meanwhile stays with the client, as the transport's flow
+   * control has it, but for some 64 KB. Never rejects. Undefined: read from the beginning.
+   */
+  readonly admission?: Promise<void>;
   onMessage(message: Request): void;
   onDrained(): void;
   /** Once: the client, the connection or we have ended it. */
@@ -81,6 +86,8 @@ const AGE_GRACE_MS = 10_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Node tunnels have one connection each, plus one for certificates. */
 const CONNECTIONS_MAX = 20_000;
+/** ... and one stream, or some certificates that they ask for at a time. */
+const STREAMS_PER_CONNECTION_MAX = 256;
 
 /** gRPC over TLS, with a certificate that can be replaced while it runs. */
 export class GrpcServer {
@@ -92,6 +99,7 @@ export class GrpcServer {
   constructor(options: GrpcServerOptions) {
     this.#grpc = new Server({
       'grpc.max_receive_message_length': options.receivedMessageBytesMax,
+      'grpc.max_concurrent_streams': STREAMS_PER_CONNECTION_MAX,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
       'grpc.max_connection_age_ms': options.connectionAgeMs,
@@ -247,9 +255,14 @@ function serveStream<Request>(
     // Called even when it was us, so that there is one place that cleans up.
     queueMicrotask(() => inlet.onClosed());
   }
-  call.on('data', (message: Request) => {
-    if (open) inlet.onMessage(message);
-  });
+  function read(): void {
+    if (!open) return;
+    call.on('data', (message: Request) => {
+      if (open) inlet.onMessage(message);
+    });
+  }
+  if (inlet.admission === undefined) read();
+  else void inlet.admission.then(read);
   call.on('drain', () => {
     if (open) inlet.onDrained();
   });

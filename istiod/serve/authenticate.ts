@@ -12,6 +12,23 @@ export type Authentication =
   /** Nobody could be asked: not the caller's fault. */
   | { readonly kind: 'unavailable'; readonly reason: string };
 
+/**
+ * Asks about at most `max` tokens at a time; others are told that nobody can be asked. Who has no token asks as
+ * easily as who has one.
+ */
+export function limitReviews(review: TokenReviewer, max: number): TokenReviewer {
+  let underWay = 0;
+  return async (token) => {
+    if (underWay >= max) throw new Error(`${max} others wait already`);
+    underWay++;
+    try {
+      return await review(token);
+    } finally {
+      underWay--;
+    }
+  };
+}
+
 const SERVICE_ACCOUNTS = 'system:serviceaccounts';
 /** RFC 6750; tokens of Kubernetes are about 1 KB. */
 const BEARER = /^Bearer ([\x21-\x7e]{1,16384})$/i;

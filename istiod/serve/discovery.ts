@@ -25,9 +25,6 @@ export interface DiscoveryOptions {
   readonly log: Logger;
 }
 
-// Requests that arrive while the token is being reviewed: a client sends one per type.
-const EARLY_REQUESTS_MAX = 64;
-
 /** The xDS service: who may listen, and what each listener is told. */
 export class DiscoveryService {
   readonly #options: DiscoveryOptions;
@@ -65,7 +62,6 @@ export class DiscoveryService {
   /** Serves one stream; for {@link GrpcServer.addStreaming}. */
   serve(context: CallContext, outlet: StreamOutlet): StreamInlet<DeltaDiscoveryRequest> {
     this.#outlets.add(outlet);
-    const early: DeltaDiscoveryRequest[] = [];
     let caller: Caller | undefined;
     let client: Client | undefined;
     let closed = false;
@@ -85,7 +81,8 @@ export class DiscoveryService {
       const problem = client.stream.receive(request);
       if (problem !== undefined) refuse(Status.RESOURCE_EXHAUSTED, problem.message);
     };
-    void authenticate(context, this.#options.review).then((who) => {
+    // Until then, a stranger's requests are not even read.
+    const admission = authenticate(context, this.#options.review).then((who) => {
       if (closed) return undefined;
       if (who.kind !== 'caller') {
         const status = who.kind === 'refused' ? Status.UNAUTHENTICATED : Status.UNAVAILABLE;
@@ -93,15 +90,12 @@ export class DiscoveryService {
         return undefined;
       }
       caller = who.caller;
-      for (const request of early.splice(0)) if (!closed) receive(caller, request);
       return undefined;
     });
     return {
+      admission,
       onMessage: (request) => {
-        if (closed) return;
-        if (caller !== undefined) receive(caller, request);
-        else if (early.length < EARLY_REQUESTS_MAX) early.push(request);
-        else refuse(Status.RESOURCE_EXHAUSTED, 'Too many requests before authentication');
+        if (!closed && caller !== undefined) receive(caller, request);
       },
       onDrained: () => client?.stream.resume(),
       onClosed: () => {

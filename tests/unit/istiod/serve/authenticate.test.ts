@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import type { CallContext } from '#common/grpc/server.ts';
-import { authenticate } from '#istiod/serve/authenticate.ts';
+import { authenticate, limitReviews } from '#istiod/serve/authenticate.ts';
 import type { TokenVerdict } from '#kube/token-review.ts';
 
 const TILL = {
@@ -66,5 +66,29 @@ describe('authenticate()', () => {
       kind: 'unavailable',
       reason: 'the token could not be reviewed: no route',
     });
+  });
+});
+
+describe('limitReviews()', () => {
+  it('asks about so many tokens at a time, and says of others that nobody can be asked', async () => {
+    const asked: PromiseWithResolvers<TokenVerdict>[] = [];
+    const review = limitReviews(() => {
+      const answer = Promise.withResolvers<TokenVerdict>();
+      asked.push(answer);
+      return answer.promise;
+    }, 2);
+    const first = authenticate(carrying('Bearer a'), review);
+    const second = authenticate(carrying('Bearer b'), review);
+    expect(await authenticate(carrying('Bearer c'), review)).to.deep.equal({
+      kind: 'unavailable',
+      reason: 'the token could not be reviewed: 2 others wait already',
+    });
+    asked[0]?.resolve(TILL);
+    asked[1]?.reject(new Error('gone'));
+    expect((await first).kind).to.equal('caller');
+    expect((await second).kind).to.equal('unavailable');
+    void authenticate(carrying('Bearer d'), review);
+    await Promise.resolve();
+    expect(asked).to.have.length(3);
   });
 });
