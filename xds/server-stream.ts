@@ -118,14 +118,8 @@ export class ServerStream {
     for (const [typeUrl, names] of changes) {
       const watch = this.#watches.get(typeUrl);
       if (watch === undefined) continue;
-      const { source, subscription } = watch;
-      for (const name of names) {
-        if (subscription.wildcard) watch.pending.add(name);
-        else if (source.concerns(name, subscription.names)) {
-          subscription.names.add(name);
-          watch.pending.add(name);
-        }
-      }
+      if (watch.subscription.wildcard) for (const name of names) watch.pending.add(name);
+      else addConcerned(watch, names);
     }
     this.#flush();
   }
@@ -221,6 +215,21 @@ export class ServerStream {
     const systemVersionInfo = this.#options.version();
     const message = encodeResponse({ typeUrl, nonce, systemVersionInfo, removed, resources });
     this.#blocked = !this.#options.send(message, typeUrl);
+  }
+}
+
+/** What concerns a client can make others concern it that came before: a service, the workloads that it has. */
+function addConcerned(watch: Watch, changed: ReadonlySet<string>): void {
+  const { source, subscription, pending } = watch;
+  const left = new Set(changed);
+  for (let before = -1; before !== left.size; ) {
+    before = left.size;
+    for (const name of left) {
+      if (!source.concerns(name, subscription.names)) continue;
+      left.delete(name);
+      subscription.names.add(name);
+      pending.add(name);
+    }
   }
 }
 

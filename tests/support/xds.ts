@@ -34,7 +34,9 @@ export function thingSource(typeUrl: string, things: Map<string, Thing>): Resour
       ),
     always: () => (things.has('local') ? ['local'] : []),
     concerns: (name, asked) =>
-      asked.has(name) || (things.get(name)?.aliases ?? []).some((alias) => asked.has(alias)),
+      asked.has(name) ||
+      (things.get(name)?.aliases ?? []).some((alias) => asked.has(alias)) ||
+      [...things].some(([owner, { parts = [] }]) => asked.has(owner) && parts.includes(name)),
   };
 }
 

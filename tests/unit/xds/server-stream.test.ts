@@ -216,6 +216,17 @@ describe('ServerStream for a client that asks by name', () => {
     expect(heard()).to.deep.equal(['place: +local@1']);
   });
 
+  it('tells what an address has got meanwhile, with its parts, in whatever order they are pushed', () => {
+    ask(PLACES, onDemand);
+    ask(PLACES, { subscribe: ['/1.1.1.1'] });
+    expect(heard()).to.deep.equal(['place: ', 'place: -/1.1.1.1']);
+    places.set('pod', { version: '1' });
+    places.set('other', { version: '1' });
+    places.set('service', { version: '1', aliases: ['/1.1.1.1'], parts: ['pod'] });
+    push({ places: ['pod', 'other', 'service'] });
+    expect(heard()).to.deep.equal(['place: +service@1 +pod@1']);
+  });
+
   it('answers a name or an alias with aliases and what belongs to it, and a name of nothing as removed', () => {
     places.set('service', { version: '1', aliases: ['/1.1.1.1'], parts: ['pod'] });
     places.set('pod', { version: '1' });
