@@ -25,9 +25,13 @@ export type Verdict =
   | { readonly kind: 'accepted'; readonly nonce: string }
   | { readonly kind: 'refused'; readonly nonce: string; readonly message: string };
 
+/** Enough to see what is wrong: it is kept, and goes into a log. */
+const MESSAGE_MAX = 4_096;
+
 export function verdictOf({ responseNonce, errorDetail }: DeltaDiscoveryRequest): Verdict {
   if (errorDetail !== undefined) {
-    return { kind: 'refused', nonce: responseNonce, message: errorDetail.message };
+    const message = errorDetail.message.slice(0, MESSAGE_MAX);
+    return { kind: 'refused', nonce: responseNonce, message };
   }
   return responseNonce === '' ? { kind: 'none' } : { kind: 'accepted', nonce: responseNonce };
 }

@@ -28,6 +28,9 @@ export type SigningVerdict =
   | { readonly kind: 'unknown-pod'; readonly reason: string }
   | { readonly kind: 'refused'; readonly reason: string };
 
+/** What is no identity goes into a log, and back. */
+const SAID_MAX = 512;
+
 /**
  * Whom a certificate may be made for. Undefined asks for the caller's own identity; any other can be had
  * only by node proxies, and only if a pod of that identity runs on their own node.
@@ -44,7 +47,7 @@ export function authorizeSigning(
   if (caller.pod === undefined) return refused('the token is not bound to a pod');
   const identity = parseIdentity(wanted);
   if (identity === undefined)
-    return refused(`${JSON.stringify(wanted)} is no identity of this mesh`);
+    return refused(`${JSON.stringify(wanted.slice(0, SAID_MAX))} is no identity of this mesh`);
   const { trustDomain, namespace, serviceAccount } = identityParts(identity);
   if (trustDomain !== view.trustDomain)
     return refused(`the trust domain of ${identity} is not ${view.trustDomain}`);

@@ -39,10 +39,14 @@ export class Client implements PushTarget {
   }
 }
 
+/** Four names, none of which is longer than 253 characters. */
+const NODE_ID_MAX = 1_024;
+
 /** Reads `type~ip~pod.namespace~domain`; undefined when it has another form. */
 export function parseNodeId(
   id: string,
 ): { readonly type: string; readonly name: string; readonly namespace: string } | undefined {
+  if (id.length > NODE_ID_MAX) return undefined;
   const [type, ip, name, domain, ...more] = id.split('~');
   if (!type || !ip || !name || !domain || more.length > 0) return undefined;
   const dot = name.lastIndexOf('.');

@@ -25,6 +25,9 @@ export interface DiscoveryOptions {
   readonly log: Logger;
 }
 
+/** Longer than any name in a cluster: what clients say of themselves goes into logs and answers. */
+const SAID_MAX = 512;
+
 /** The xDS service: who may listen, and what each listener is told. */
 export class DiscoveryService {
   readonly #options: DiscoveryOptions;
@@ -152,12 +155,13 @@ function describe(
 ): ClientDescription | Refusal {
   const id = parseNodeId(node?.id ?? '');
   if (id === undefined) {
-    const details = `Cannot read the node id ${JSON.stringify(node?.id ?? '')}: want type~ip~pod.namespace~domain`;
+    const said = JSON.stringify((node?.id ?? '').slice(0, SAID_MAX));
+    const details = `Cannot read the node id ${said}: want type~ip~pod.namespace~domain`;
     return { status: Status.INVALID_ARGUMENT, details };
   }
   const meta = (name: string): string => {
     const value = node?.metadata?.[name];
-    return typeof value === 'string' ? value : '';
+    return typeof value === 'string' ? value.slice(0, SAID_MAX) : '';
   };
   const account = meta('SERVICE_ACCOUNT');
   if (id.namespace !== caller.namespace || (account !== '' && account !== caller.serviceAccount)) {

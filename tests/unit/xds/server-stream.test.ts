@@ -162,6 +162,12 @@ describe('ServerStream verdicts', () => {
     expect(stream.status()[0]).to.include({ acknowledged: '2', refusal: undefined });
   });
 
+  it('keeps of a refusal what people read', () => {
+    ask(PLACES);
+    ask(PLACES, { nonce: '1', error: 'x'.repeat(1_000_000) });
+    expect(stream.status()[0]?.refusal).to.have.length(4_096);
+  });
+
   it('counts an answer to something that it never sent, and still hears what it asks for', () => {
     ask(PLACES);
     heard();
