@@ -24,8 +24,10 @@ import { keptRoot } from './ca/root-secret.ts';
 import { CertificateService } from './ca/service.ts';
 import type { Config } from './config.ts';
 import { bindingStatuses } from './controllers/binding-status.ts';
+import { GatewayClasses } from './controllers/gateway-classes.ts';
 import { policyStatuses } from './controllers/policy-status.ts';
 import { RootCertificates } from './controllers/root-certificates.ts';
+import { WaypointDeployments } from './controllers/waypoint-deployment.ts';
 import { type InputCollections, newInputCollections } from './inputs/collections.ts';
 import { ClusterWatch } from './inputs/watch.ts';
 import type { Index } from './krt/core.ts';
@@ -49,6 +51,8 @@ const REVIEWS_MAX = 1_000;
 /** The Leases of whoever publishes the root, and of whoever writes the status of policies and services. */
 const ROOT_LEASE = 'istio-namespace-controller-election';
 const STATUS_LEASE = 'istio-status-leader';
+/** The Lease, with the revision behind it, of whoever makes waypoints. */
+const DEPLOYMENT_LEASE = 'istio-gateway-deployment';
 const VERSION = 'ambit';
 
 /** The control plane's parts, and how they are put together. */
@@ -96,7 +100,7 @@ export class App {
       graph: this.#graph,
       collections: this.#inputs,
       domain: config.mesh.domain,
-      revision: config.revision,
+      revision: config.mesh.revision,
       clock: systemClock,
       log: this.#log.scoped('istiod::watch'),
     });
@@ -174,10 +178,11 @@ export class App {
         return writers;
       });
     }
+    this.#write(`${DEPLOYMENT_LEASE}-${config.mesh.revision}`, () => this.#makeWaypoints());
     const port = await this.#listen(root);
     this.#pending.delete('listening');
     const [http, monitoring] = admin.map(({ ports }) => ports[0]);
-    log.info('serving', { discovery: port, http, monitoring, revision: config.revision });
+    log.info('serving', { discovery: port, http, monitoring, revision: config.mesh.revision });
   }
 
   /** Clients are told to go elsewhere; what is under way gets a few seconds. */
@@ -243,8 +248,22 @@ export class App {
     return publisher;
   }
 
+  #makeWaypoints(): Disposable {
+    const { gatewayPlans: plans } = this.#mesh;
+    const { gatewayClasses: classes } = this.#inputs;
+    const options = {
+      client: this.#client,
+      clock: systemClock,
+      log: this.#log.scoped('istiod::gateways'),
+    };
+    const writers = new DisposableStack();
+    writers.use(new GatewayClasses({ ...options, classes }));
+    writers.use(new WaypointDeployments({ ...options, plans }));
+    return writers;
+  }
+
   async #listen(root: CertificateRoot): Promise<number> {
-    const { ca, mesh, revision, connectionAgeMs, host, ports } = this.#config;
+    const { ca, mesh, connectionAgeMs, host, ports } = this.#config;
     const grpc = new GrpcServer({ receivedMessageBytesMax: REQUEST_BYTES_MAX, connectionAgeMs });
     const certificates = new CertificateService({
       root,
@@ -265,7 +284,7 @@ export class App {
     );
     const own = new ServerCertificates({
       root,
-      names: serverNames(mesh.systemNamespace, revision, ca.customHosts),
+      names: serverNames(mesh.systemNamespace, mesh.revision, ca.customHosts),
       clock: systemClock,
     });
     const port = await grpc.listen(host, ports.discovery, own.issue());

@@ -8,7 +8,6 @@ import type { MeshSettings } from './model/mesh.ts';
 
 export interface Config {
   readonly mesh: MeshSettings;
-  readonly revision: string;
   /** Undefined: as the pod that this process runs in. */
   readonly kubeconfigPath: string | undefined;
   readonly ca: {
@@ -53,8 +52,9 @@ export function readConfig(env: Environment = process.env): ConfigResult {
       rootNamespace: reader.textOr('ROOT_NAMESPACE', systemNamespace),
       systemNamespace,
       clusterId: reader.textOr('CLUSTER_ID', 'Kubernetes'),
+      revision: reader.textOr('REVISION', 'default'),
+      waypointImage: reader.textOr('WAYPOINT_IMAGE', 'ambit/waypoint:0.1.0'),
     },
-    revision: reader.textOr('REVISION', 'default'),
     kubeconfigPath: reader.text('KUBECONFIG'),
     ca: {
       lifeMs: {

@@ -6,7 +6,8 @@ import { isNotFound } from '#kube/errors.ts';
 import { type KubeObject, namespacedName, type ResourceKind } from '#kube/resources.ts';
 
 import type { Readable } from '../krt/core.ts';
-import { conditionsOf, nextConditions, type StatedCondition } from './conditions.ts';
+import type { StatedCondition } from '../model/gateway-plan.ts';
+import { conditionsOf, nextConditions } from './conditions.ts';
 
 const RETRY = { firstMs: 200, maxMs: 60_000, spread: 0.2 };
 const PARALLEL = 4;

@@ -1,14 +1,7 @@
 import type { Condition, KubeObject } from '#kube/resources.ts';
 
 import { list, record } from '../inputs/metadata.ts';
-
-/** What a condition says; when it began to say so and about which generation is added where it is written. */
-export interface StatedCondition {
-  readonly type: string;
-  readonly status: 'True' | 'False' | 'Unknown';
-  readonly reason: string;
-  readonly message: string;
-}
+import type { StatedCondition } from '../model/gateway-plan.ts';
 
 /** The conditions in an object's status. */
 export function conditionsOf(object: KubeObject): readonly Condition[] {

@@ -4,9 +4,9 @@ import type { KubeClient } from '#kube/client.ts';
 import { AUTHORIZATION_POLICIES } from '#kube/resources.ts';
 
 import type { Readable } from '../krt/core.ts';
+import type { StatedCondition } from '../model/gateway-plan.ts';
 import type { PolicyVerdict } from '../translate/derive-policies.ts';
 import { ConditionStatuses } from './condition-statuses.ts';
-import type { StatedCondition } from './conditions.ts';
 
 /** Tells the authors of AuthorizationPolicies, in the condition `ZtunnelAccepted`, what node tunnels make of them. */
 export function policyStatuses(

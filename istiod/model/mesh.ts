@@ -9,6 +9,10 @@ export interface MeshSettings {
   /** Where the control plane runs; its labels say the cluster's network. */
   readonly systemNamespace: string;
   readonly clusterId: string;
+  /** Ours, of several control planes: gateways say whose they are. */
+  readonly revision: string;
+  /** The image that waypoints run. */
+  readonly waypointImage: string;
 }
 
 /** The trust domain that node tunnels assume when none is sent. */

@@ -5,7 +5,21 @@ import type { Described } from './metadata.ts';
 
 /** What is kept of a Gateway (Gateway API). */
 export interface GatewayRecord extends Described {
+  readonly uid: string;
+  readonly generation: number | undefined;
+  /** It is about to go: nothing more is to be made for it. */
+  readonly deleting: boolean;
+  readonly annotations: Labels;
   readonly className: string;
+  /** `spec.addresses`, as they are written. */
+  readonly wantedAddresses: readonly { readonly type: string; readonly value: string }[];
+  /** `spec.infrastructure`. Undefined labels and annotations: those of the gateway. */
+  readonly infrastructure: {
+    readonly labels: Labels | undefined;
+    readonly annotations: Labels | undefined;
+    readonly parametersRef: string | undefined;
+  };
+  /** In the status. */
   readonly addresses: readonly GatewayRecordAddress[];
   readonly listeners: readonly GatewayListener[];
   /** Annotation `ambient.istio.io/waypoint-inbound-binding`. */
@@ -17,9 +31,17 @@ export type GatewayRecordAddress =
   | { readonly kind: 'ip'; readonly ip: IpAddress };
 
 export interface GatewayListener {
+  readonly name: string;
   readonly port: number;
   readonly protocol: string;
   readonly from: AllowedFrom;
+  /** Kinds of routes that `allowedRoutes` names. */
+  readonly kinds: readonly RouteKind[];
+}
+
+export interface RouteKind {
+  readonly group: string;
+  readonly kind: string;
 }
 
 /** From which namespaces objects may attach. */
@@ -43,6 +65,7 @@ export interface NamespaceSelector {
 export interface GatewayClassRecord {
   readonly name: string;
   readonly labels: Labels;
+  readonly controllerName: string;
   readonly inboundBinding: string | undefined;
 }
 

@@ -1,6 +1,7 @@
 import type { Index, Readable } from '../krt/core.ts';
 import type { Graph } from '../krt/graph.ts';
 import { JoinedCollection } from '../krt/join.ts';
+import type { GatewayPlan } from '../model/gateway-plan.ts';
 import type { MeshSettings } from '../model/mesh.ts';
 import type { NamespaceRecord } from '../model/place.ts';
 import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '../model/policy.ts';
@@ -8,6 +9,7 @@ import { type AddressResource, type PolicyResource, sameVersion } from '../model
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 import { deriveBindings } from './derive-bindings.ts';
+import { deriveGateways } from './derive-gateways.ts';
 import { derivePolicies, type PolicyVerdict } from './derive-policies.ts';
 import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
@@ -41,6 +43,8 @@ export interface Mesh {
   readonly verdicts: Readable<PolicyVerdict>;
   /** For the authors of services and entries that ask for a waypoint: by `kind/namespace/name`. */
   readonly bindings: Readable<BindingVerdict>;
+  /** What becomes of the gateways that are ours, by `namespace/name`. */
+  readonly gatewayPlans: Readable<GatewayPlan>;
 }
 
 /** From what is watched to what is sent. */
@@ -64,5 +68,6 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     policies: policies.resources,
     verdicts: policies.verdicts,
     bindings: deriveBindings(graph, around, inputs),
+    gatewayPlans: deriveGateways(graph, around, inputs),
   };
 }

@@ -22,15 +22,15 @@ import type {
 
 const USE_WAYPOINT = 'istio.io/use-waypoint';
 const USE_WAYPOINT_NAMESPACE = 'istio.io/use-waypoint-namespace';
-const WAYPOINT_FOR = 'istio.io/waypoint-for';
+export const WAYPOINT_FOR = 'istio.io/waypoint-for';
 const INGRESS_USE_WAYPOINT = 'istio.io/ingress-use-waypoint';
-const MANAGED = 'gateway.istio.io/managed';
+export const MANAGED = 'gateway.istio.io/managed';
 const OPTED_OUT = 'none';
 const GATEWAY_MANAGERS: readonly string[] = [
   'istio.io-mesh-controller',
   'istio.io-eastwest-controller',
 ];
-const SERVES: ReadonlyMap<string, Waypoint['serves']> = new Map<string, Waypoint['serves']>([
+export const SERVES: ReadonlyMap<string, Waypoint['serves']> = new Map<string, Waypoint['serves']>([
   ['service', 'service'],
   ['workload', 'workload'],
   ['all', 'all'],

@@ -21,6 +21,7 @@ export function builtInImages(): ReadonlyMap<string, ImageProgram> {
     ['ambit/bookinfo-ratings', shop('ratings')],
     // The mesh itself, by the names that its manifests use.
     ['ambit/ztunnel', own('ztunnel/main.ts')],
+    ['ambit/waypoint', own('waypoint/main.ts')],
     ['ambit/istiod', own('istiod/main.ts')],
     // Its plugin runs from what every node has, instead of a copy of it.
     [

@@ -15,6 +15,7 @@ import type { PodRecord } from '#istiod/model/pod.ts';
 import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '#istiod/model/policy.ts';
 import type { AddressResource } from '#istiod/model/resource.ts';
 import type { ServicePort, ServiceRecord } from '#istiod/model/service.ts';
+import type { GatewayListener, GatewayRecord } from '#istiod/model/waypoint.ts';
 import { deriveMesh, type Mesh } from '#istiod/translate/derive-mesh.ts';
 
 export const MESH: MeshSettings = {
@@ -23,6 +24,8 @@ export const MESH: MeshSettings = {
   rootNamespace: 'istio-system',
   systemNamespace: 'istio-system',
   clusterId: 'Kubernetes',
+  revision: 'default',
+  waypointImage: 'ambit/waypoint:1.2.3',
 };
 
 export function address(text: string): IpAddress {
@@ -92,6 +95,36 @@ export function authorizationRecord(
     dryRun: false,
     action: 'ALLOW',
     rules: undefined,
+    ...more,
+  };
+}
+
+/** A waypoint as `ambit waypoint apply` makes it. */
+export function gatewayRecord(name: string, more: Partial<GatewayRecord> = {}): GatewayRecord {
+  return {
+    ...described,
+    name,
+    uid: `uid-of-${name}`,
+    generation: 1,
+    deleting: false,
+    annotations: {},
+    className: 'istio-waypoint',
+    wantedAddresses: [],
+    infrastructure: { labels: undefined, annotations: undefined, parametersRef: undefined },
+    addresses: [],
+    listeners: [meshListener()],
+    inboundBinding: undefined,
+    ...more,
+  };
+}
+
+export function meshListener(more: Partial<GatewayListener> = {}): GatewayListener {
+  return {
+    name: 'mesh',
+    port: 15_008,
+    protocol: 'HBONE',
+    from: { kind: 'same' },
+    kinds: [],
     ...more,
   };
 }

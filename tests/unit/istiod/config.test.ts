@@ -21,8 +21,9 @@ describe('readConfig()', () => {
         rootNamespace: 'istio-system',
         systemNamespace: 'istio-system',
         clusterId: 'Kubernetes',
+        revision: 'default',
+        waypointImage: 'ambit/waypoint:0.1.0',
       },
-      revision: 'default',
       kubeconfigPath: undefined,
       ca: {
         lifeMs: { fallback: 24 * HOUR_MS, max: 24 * 90 * HOUR_MS },

@@ -24,7 +24,7 @@ describe('gatewayRecord()', () => {
         {
           gatewayClassName: 'istio-waypoint',
           listeners: [
-            listener({ from: 'All' }),
+            { ...listener({ from: 'All' }), name: 'mesh' },
             listener({ from: 'None' }),
             listener({ from: 'Selector', selector }),
             { port: 15008, protocol: 'HBONE' },
@@ -47,6 +47,7 @@ describe('gatewayRecord()', () => {
       { kind: 'ip', ip: '10.96.0.9' },
       { kind: 'ip', ip: '10.96.0.10' },
     ]);
+    expect(record.listeners.map(({ name }) => name)).to.deep.equal(['mesh', '', '', '']);
     expect(record.listeners.map(({ from }) => from)).to.deep.equal([
       { kind: 'all' },
       { kind: 'none' },
@@ -57,7 +58,54 @@ describe('gatewayRecord()', () => {
 
   it('may be empty', () => {
     const record = gatewayRecord(object(undefined, undefined));
-    expect(record).to.deep.include({ className: '', addresses: [], listeners: [] });
+    expect(record).to.deep.include({
+      className: '',
+      addresses: [],
+      listeners: [],
+      wantedAddresses: [],
+      infrastructure: { labels: undefined, annotations: undefined, parametersRef: undefined },
+      deleting: false,
+    });
+  });
+
+  it('keeps what its author wants of what is made of it', () => {
+    const record = gatewayRecord(
+      object(
+        {
+          addresses: [{ value: '10.0.0.1' }, { type: 'Hostname', value: 'a.example' }],
+          infrastructure: {
+            labels: { team: 'a' },
+            parametersRef: { group: '', kind: 'ConfigMap', name: 'more' },
+          },
+          listeners: [{ allowedRoutes: { kinds: [{ kind: 'HTTPRoute' }] } }],
+        },
+        {},
+        {
+          uid: 'u',
+          generation: 3,
+          deletionTimestamp: '2026-01-01T00:00:00Z',
+          annotations: { note: 'b' },
+        },
+      ),
+    );
+    expect(record).to.deep.include({
+      uid: 'u',
+      generation: 3,
+      deleting: true,
+      annotations: { note: 'b' },
+      wantedAddresses: [
+        { type: 'IPAddress', value: '10.0.0.1' },
+        { type: 'Hostname', value: 'a.example' },
+      ],
+      infrastructure: {
+        labels: { team: 'a' },
+        annotations: undefined,
+        parametersRef: 'ConfigMap/more',
+      },
+    });
+    expect(record.listeners[0]?.kinds).to.deep.equal([
+      { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute' },
+    ]);
   });
 });
 
@@ -65,7 +113,9 @@ describe('gatewayClassRecord()', () => {
   it('keeps how its gateways want to be reached', () => {
     const annotations = { 'ambient.istio.io/waypoint-inbound-binding': 'PROXY/15088' };
     const labels = { 'istio.io/waypoint-for': 'service' };
-    expect(gatewayClassRecord(object({}, {}, { annotations, labels }))).to.deep.equal({
+    const spec = { controllerName: 'istio.io/mesh-controller' };
+    expect(gatewayClassRecord(object(spec, {}, { annotations, labels }))).to.deep.equal({
+      ...spec,
       name: 'waypoint',
       labels,
       inboundBinding: 'PROXY/15088',

@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
 
 import {
+  gatewayRecord,
   type MeshWorld,
+  meshListener,
   meshWorld,
   serviceOf,
   serviceRecord,
@@ -16,16 +18,9 @@ beforeEach(() => {
   world = meshWorld();
 });
 
-const gateway = {
-  namespace: 'shop',
-  name: 'way',
-  labels: {},
-  createdAt: '',
-  className: 'istio-waypoint',
-  addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' } as const],
-  listeners: [],
-  inboundBinding: undefined,
-};
+const gateway = gatewayRecord('way', {
+  addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' }],
+});
 function use(name: string, more = {}): Readonly<Record<string, string>> {
   return { 'istio.io/use-waypoint': name, ...more };
 }
@@ -82,7 +77,7 @@ describe('deriveBindings()', () => {
       () =>
         world.inputs.gateways.set({
           ...gateway,
-          listeners: [{ port: 15008, protocol: 'HBONE', from: { kind: 'none' } }],
+          listeners: [meshListener({ from: { kind: 'none' } })],
         }),
       /^false AttachmentDenied: .* see allowedRoutes/,
     ],

@@ -15,7 +15,9 @@ import type { Configuration } from '#kube/resources.ts';
 import {
   address,
   authorizationRecord,
+  gatewayRecord,
   type MeshWorld,
+  meshListener,
   meshWorld,
   mtlsRecord,
   podRecord,
@@ -294,16 +296,9 @@ describe('deriveMesh() of policies', () => {
 });
 
 describe('deriveMesh() of waypoints', () => {
-  const gateway = {
-    namespace: 'shop',
-    name: 'way',
-    labels: {},
-    createdAt: '',
-    className: 'istio-waypoint',
-    addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' } as const],
-    listeners: [],
-    inboundBinding: undefined,
-  };
+  const gateway = gatewayRecord('way', {
+    addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' }],
+  });
   const useWay = { 'istio.io/use-waypoint': 'way' };
   const namespace = { name: 'shop', labels: useWay, trafficDistribution: undefined };
 
@@ -358,7 +353,7 @@ describe('deriveMesh() of waypoints', () => {
     expect(vault()).to.equal(undefined);
     const listening = (from: object) => ({
       ...gateway,
-      listeners: [{ port: 15008, protocol: 'HBONE', from: from as never }],
+      listeners: [meshListener({ from: from as never })],
     });
     world.inputs.gateways.set(listening({ kind: 'all' }));
     expect(vault()).to.not.equal(undefined);
