@@ -63,6 +63,43 @@ describe('manifests', () => {
     }
   });
 
+  const istiodMay: readonly [verb: string, what: string, may: boolean][] = [
+    ['create', 'configmaps in shop', true],
+    ['watch', 'configmaps/istio-ca-root-cert', true],
+    ['patch', 'configmaps/istio-ca-root-cert in shop', true],
+    ['list', 'configmaps', false],
+    ['get', 'configmaps/coredns in kube-system', false],
+    ['patch', 'configmaps/coredns in kube-system', false],
+    ['get', 'secrets/istio-ca-secret in istio-system', true],
+    ['get', 'secrets/other in istio-system', false],
+    ['list', 'secrets in istio-system', false],
+    ['update', 'secrets/istio-ca-secret in istio-system', false],
+    ['delete', 'secrets/istio-ca-secret in istio-system', false],
+    ['update', 'leases.coordination.k8s.io/istio-status-leader in istio-system', true],
+    ['update', 'leases.coordination.k8s.io/other in istio-system', false],
+    ['watch', 'authorizationpolicies.security.istio.io', true],
+    ['update', 'authorizationpolicies.security.istio.io/rule in shop', false],
+    ['create', 'pods in shop', false],
+  ];
+  for (const [verb, what, may] of istiodMay) {
+    it(`${may ? 'let' : 'do not let'} istiod ${verb} ${what}`, async () => {
+      const [, resource, group = '', name, namespace] =
+        /^([a-z]+)(?:\.([^/ ]+))?(?:\/(\S+))?(?: in (\S+))?$/.exec(what) ?? [];
+      const review = { user: 'system:serviceaccount:istio-system:istiod' };
+      const resourceAttributes = { verb, resource, group, name, namespace };
+      const { status } = await client.request<{ status: { allowed: boolean } }>(
+        'POST',
+        '/apis/authorization.k8s.io/v1/subjectaccessreviews',
+        {
+          apiVersion: 'authorization.k8s.io/v1',
+          kind: 'SubjectAccessReview',
+          spec: { ...review, groups: ['system:authenticated'], resourceAttributes },
+        },
+      );
+      expect(status.allowed).to.equal(may);
+    });
+  }
+
   it('keep the mesh itself out of the mesh', () => {
     for (const name of ['istiod', 'istio-cni-node', 'ztunnel']) {
       const { labels } = workload(name).metadata;
