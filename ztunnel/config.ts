@@ -12,7 +12,7 @@ import {
   readCa,
   readXds,
   type XdsConfig,
-} from './control-plane-config.ts';
+} from '#dataplane/control-plane-config.ts';
 import { readWorkerThreads } from './worker-threads.ts';
 
 /** Who this process is. */
@@ -235,7 +235,7 @@ function readStateSource(reader: EnvReader, self: SelfConfig): StateSource {
     );
   if (path !== undefined) return { kind: 'file', path };
   if (text !== undefined) return { kind: 'inline', text };
-  if (isXdsWanted(reader)) return readXds(reader, self);
+  if (isXdsWanted(reader)) return readXds(reader, self, 'ztunnel');
   reader.refuse(
     'Nothing says where workloads, services and policies come from: set XDS_ADDRESS (a control plane), LOCAL_XDS_PATH (a file) or LOCAL_XDS (the text)',
   );

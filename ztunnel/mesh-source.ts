@@ -2,6 +2,7 @@ import { watch } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { MeshConfiguration } from '#dataplane/config-source.ts';
 import { diff, EMPTY_SNAPSHOT, type MeshDelta, type MeshSnapshot } from '#dataplane/state/delta.ts';
 import { doubtsAbout } from '#dataplane/state/doubts.ts';
 import { describeProblems, parseLocalConfig } from '#dataplane/state/local-config.ts';
@@ -18,15 +19,6 @@ import {
 export type LocalSource =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'inline'; readonly text: string };
-
-/** What tells the mesh's configuration, and its changes as events. */
-export interface MeshConfiguration {
-  /** Settles when the first state is known; the problems when it can't be used. */
-  load(): Promise<readonly string[]>;
-  /** Takes up changes from now on. */
-  follow(): void;
-  close(): void;
-}
 
 export interface MeshSourceEvents {
   /** A change that was read whole and checked. */

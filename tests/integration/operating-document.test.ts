@@ -12,7 +12,7 @@ describe('docs/operating.md', () => {
   it('names every variable that the program reads', () => {
     const code = [
       'ztunnel/config.ts',
-      'ztunnel/control-plane-config.ts',
+      'dataplane/control-plane-config.ts',
       'ztunnel/worker-threads.ts',
     ].map((path) => readFileSync(path, 'utf8'));
     const names = [...code.join('\n').matchAll(/'([A-Z][A-Z0-9]*_[A-Z0-9_]+)'/g)].map(

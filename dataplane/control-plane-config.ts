@@ -33,6 +33,9 @@ export interface XdsConfig {
   readonly node: { readonly id: string; readonly metadata: JsonObject };
 }
 
+/** How a control plane tells the proxies apart. */
+export type ProxyKind = 'ztunnel' | 'waypoint';
+
 /** What the control plane is told about this process. */
 interface Self {
   readonly network: string;
@@ -68,7 +71,8 @@ export function isXdsWanted(reader: EnvReader): boolean {
   return isInCluster(reader) && !reader.isEmpty('XDS_ADDRESS');
 }
 
-export function readXds(reader: EnvReader, self: Self): XdsConfig {
+/** `kind`: which proxy asks. */
+export function readXds(reader: EnvReader, self: Self, kind: ProxyKind): XdsConfig {
   const headers = new Map(readHeaders(reader, 'XDS_HEADER_'));
   headers.set('clusterid', self.clusterId);
   return {
@@ -79,12 +83,12 @@ export function readXds(reader: EnvReader, self: Self): XdsConfig {
     token: readToken(reader),
     headers,
     onDemand: reader.boolean('XDS_ON_DEMAND', false),
-    node: readNode(reader, self),
+    node: readNode(reader, self, kind),
   };
 }
 
 /** Name, address and place, then what `ISTIO_META_<key>` (texts) and `ISTIO_METAJSON_<key>` (JSON) add. */
-function readNode(reader: EnvReader, self: Self): XdsConfig['node'] {
+function readNode(reader: EnvReader, self: Self, kind: ProxyKind): XdsConfig['node'] {
   const { podName = '', podNamespace = '', instanceIp = '1.1.1.1', nodeName } = self;
   if (podName === '' || podNamespace === '')
     reader.refuse(
@@ -104,7 +108,7 @@ function readNode(reader: EnvReader, self: Self): XdsConfig['node'] {
     if (parsed === undefined) reader.refuse(`Cannot read ISTIO_METAJSON_${name}: want JSON`);
     else metadata[name] = parsed;
   }
-  const id = `ztunnel~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`;
+  const id = `${kind}~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.cluster.local`;
   return { id, metadata };
 }
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
 
-import { DemandedNames } from '#ztunnel/demanded-names.ts';
+import { DemandedNames } from '#dataplane/demanded-names.ts';
 
 describe('DemandedNames', () => {
   let names: DemandedNames;

@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-
+import type { XdsConfig } from '#dataplane/control-plane-config.ts';
 import { readConfig } from '#ztunnel/config.ts';
-import type { XdsConfig } from '#ztunnel/control-plane-config.ts';
 
 type Env = Record<string, string>;
 

@@ -1,19 +1,19 @@
 import { systemClock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
 import type { MetricFamily } from '#common/metrics/registry.ts';
-import type { MeshDelta } from '#dataplane/state/delta.ts';
-import { MeshReceiver, type Received } from '#dataplane/state/receive.ts';
 import {
   type ReceivedResource,
   type Rejection,
+  type TypeSubscription,
   XdsClient,
   type XdsClientEvent,
 } from '#xds/client.ts';
 import { shortType } from '#xds/resource.ts';
-
+import type { MeshConfiguration } from './config-source.ts';
 import type { XdsConfig } from './control-plane-config.ts';
 import { DemandedNames } from './demanded-names.ts';
-import type { MeshConfiguration } from './mesh-source.ts';
+import type { MeshDelta } from './state/delta.ts';
+import { MeshReceiver, type Received } from './state/receive.ts';
 
 const ADDRESS_TYPE = 'type.googleapis.com/istio.workload.Address';
 /** Any time will do. */
@@ -25,6 +25,8 @@ export interface XdsSourceOptions {
   /** These names are known now, or known not to exist; nothing is known any more of those that are forgotten. */
   readonly onAnswered: (answered: readonly string[], forgotten: readonly string[]) => void;
   readonly log: Logger;
+  /** Further types, wanted as a whole; the mesh is known when these are, too. */
+  readonly more?: readonly Omit<TypeSubscription, 'mode'>[];
 }
 
 /** Reads the mesh from a control plane, and goes on with what it has while the control plane is away. */
@@ -34,7 +36,7 @@ export class XdsSource implements MeshConfiguration {
   readonly #receiver = new MeshReceiver();
   readonly #names = new DemandedNames();
   /** Types of which no response could be used completely so far. */
-  readonly #missing = new Set([ADDRESS_TYPE, AUTHORIZATION_TYPE]);
+  readonly #missing: Set<string>;
   readonly #loaded = Promise.withResolvers<readonly string[]>();
   readonly #messages = new Map<string, number>();
   readonly #terminations = new Map<string, number>();
@@ -42,6 +44,12 @@ export class XdsSource implements MeshConfiguration {
 
   constructor(config: XdsConfig, options: XdsSourceOptions) {
     this.#options = options;
+    const { more = [] } = options;
+    this.#missing = new Set([
+      ADDRESS_TYPE,
+      AUTHORIZATION_TYPE,
+      ...more.map(({ typeUrl }) => typeUrl),
+    ]);
     this.#client = new XdsClient({
       address: config.address,
       roots: config.root,
@@ -64,6 +72,7 @@ export class XdsSource implements MeshConfiguration {
           mode: 'wildcard',
           apply: (resources, removed) => this.#take(this.#receiver.policies(resources, removed)),
         },
+        ...more.map((type) => ({ ...type, mode: 'wildcard' as const })),
       ],
       clock: systemClock,
       random: Math.random,

@@ -5,12 +5,12 @@ import { AggregatedDiscoveryService } from '#api/gen/discovery_pb.ts';
 import { AddressSchema } from '#api/gen/workload_pb.ts';
 import { GrpcServer } from '#common/grpc/server.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
+import { XdsSource } from '#dataplane/xds-source.ts';
 import { logLines } from '#tests/support/log-lines.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
 import { Watcher } from '#tests/support/watcher.ts';
 import { encodeResource } from '#xds/resource.ts';
 import { type ResourceSource, ServerStream } from '#xds/server-stream.ts';
-import { XdsSource } from '#ztunnel/xds-source.ts';
 
 const ADDRESSES = 'type.googleapis.com/istio.workload.Address';
 const POLICIES = 'type.googleapis.com/istio.security.Authorization';
