@@ -17,6 +17,7 @@ import {
 const AGENT_SOCKET = 'pluginevent.sock';
 /** Pods of the agent's DaemonSet: the agent cannot be asked before it runs. */
 const AGENT_POD_PREFIX = 'istio-cni-node-';
+const HINT = 'see whether the istio-cni-node pod of this node runs';
 
 type Add = Extract<CniRequest, { readonly kind: 'add' }>;
 
@@ -65,12 +66,12 @@ async function whyNotToStart({ config, netns, pod, ips }: Add): Promise<string |
     if (!(await belongsToMesh(agentRunDirectory, pod, enablementSelectors))) return undefined;
     return (
       `failed to contact node Istio CNI agent: ${said.reason}. ${who} belongs to the mesh and does not ` +
-      'start outside of it; see whether the istio-cni-node pod of this node runs'
+      `start outside of it; ${HINT}`
     );
   } catch (error) {
     return (
       `failed to contact node Istio CNI agent: ${said.reason}; and whether ${who} belongs to the mesh ` +
-      `cannot be known: ${error instanceof Error ? error.message : String(error)}`
+      `cannot be known: ${error instanceof Error ? error.message : String(error)}; ${HINT}`
     );
   }
 }

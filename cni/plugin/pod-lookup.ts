@@ -17,6 +17,8 @@ const KUBECONFIG = 'istio-cni-kubeconfig';
 /** One read may take this long; the runtime gives a plugin far more. */
 const READ_TIMEOUT_MS = 2_000;
 const ANSWER_BYTES_MAX = 8 << 20;
+/** It is bound to the pod of the agent. */
+const TOKEN_REFUSED = `the token in ${KUBECONFIG} ended with the agent's pod; the next agent brings another`;
 
 /**
  * Whether the API server says that a pod belongs to the mesh: asked only when the agent does not answer, so that
@@ -67,7 +69,9 @@ function readJson(
         response.on('error', reject);
         response.on('end', () => {
           if (response.statusCode !== 200) {
-            reject(new Error(`GET ${url.pathname}: status ${response.statusCode}`));
+            const { statusCode } = response;
+            const why = statusCode === 401 ? `: ${TOKEN_REFUSED}` : '';
+            reject(new Error(`GET ${url.pathname}: status ${statusCode}${why}`));
             return;
           }
           try {

@@ -22,7 +22,7 @@ import type { Place } from './world.ts';
 type Home = Pick<Place, 'netns'>;
 
 // Shorter than mocha's own, so that the message says what was missing.
-const DEADLINE_MS = 5_000;
+const DEADLINE_MS = 20_000;
 /** In which a way that is not full takes more. */
 const FULL_MS = 20;
 

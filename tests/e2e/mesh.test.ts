@@ -1,7 +1,9 @@
 import { after, before, describe } from 'mocha';
 
+import { theLabels } from './mesh/labels.ts';
 import { theLatency } from './mesh/latency.ts';
 import { theLogs } from './mesh/logs.ts';
+import { theParts } from './mesh/parts.ts';
 import { thePolicies } from './mesh/policies.ts';
 import { type Stage, setStage } from './mesh/stage.ts';
 import { theWire } from './mesh/wire.ts';
@@ -23,7 +25,9 @@ describe('the mesh in a cluster', function () {
   };
 
   describe('on the wire', () => theWire(on));
+  describe('in its logs', () => theLogs(on));
   describe('at once', () => theLatency(on));
   describe('with policies', () => thePolicies(on));
-  describe('in its logs', () => theLogs(on));
+  describe('by labels', () => theLabels(on));
+  describe('whose parts', () => theParts(on));
 });

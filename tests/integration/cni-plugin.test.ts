@@ -82,7 +82,10 @@ describe('the CNI plugin', () => {
   }
 
   /** An API server that knows one pod and its namespace; answers the paths that it was asked. */
-  async function apiServer(namespaceLabels: Record<string, string>): Promise<string[]> {
+  async function apiServer(
+    namespaceLabels: Record<string, string>,
+    status = 200,
+  ): Promise<string[]> {
     const asked: string[] = [];
     const { chainPem, privateKeyPem, rootsPem } = new TestAuthority().issue({
       names: { addresses: [Uint8Array.of(127, 0, 0, 1)] },
@@ -92,7 +95,7 @@ describe('the CNI plugin', () => {
       (request, response) => {
         asked.push(`${request.headers.authorization} ${request.url}`);
         const labels = request.url?.includes('/pods/') ? {} : namespaceLabels;
-        response.end(JSON.stringify({ metadata: { labels } }));
+        response.writeHead(status).end(JSON.stringify({ metadata: { labels } }));
       },
     );
     server.listen(0, '127.0.0.1');
@@ -154,6 +157,15 @@ describe('the CNI plugin', () => {
     expect(code).to.equal(1);
     expect(stdout).to.contain('cannot be known');
     expect(stdout).to.contain('istio-cni-kubeconfig');
+  });
+
+  it('lets nothing start when its token has ended with the pod of the agent, and says so', async () => {
+    await apiServer({}, 401);
+    const { code, stdout } = await add();
+    expect(code).to.equal(1);
+    expect(stdout)
+      .to.contain("ended with the agent's pod")
+      .and.contain('see whether the istio-cni-node pod of this node runs');
   });
 
   it('does nothing for DEL, and tells its versions', async () => {

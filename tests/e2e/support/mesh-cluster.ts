@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import type { KubeClient } from '#kube/client.ts';
-import { PODS, type Pod } from '#kube/resources.ts';
+import { EVENTS, PODS, type Pod } from '#kube/resources.ts';
 import { Kubectl } from '#tests/bed/kubectl.ts';
 import { run } from '#tests/bed/process.ts';
 import { BedSockets, type DialRequest } from '#tests/bed/sockets.ts';
@@ -177,6 +177,37 @@ export class MeshCluster implements AsyncDisposable {
     await this.until(`${names.join()} in ${namespace}: ${REDIRECTION}=${value}`, async () => {
       const pods = await Promise.all(names.map((name) => this.pod(namespace, name)));
       return pods.every(({ metadata }) => metadata.annotations?.[REDIRECTION] === value);
+    });
+  }
+
+  /** Until the last of them has gone. */
+  async untilGone(namespace: string, labelSelector: string): Promise<void> {
+    await this.until(`no ${labelSelector} is in ${namespace}`, async () => {
+      return (await this.pods(namespace, labelSelector)).length === 0;
+    });
+  }
+
+  async ready(namespace: string, name: string): Promise<void> {
+    const condition = ['--for=condition=Ready', `pod/${name}`, '--timeout=60s'];
+    await this.kubectl.must(['wait', '-n', namespace, ...condition]);
+  }
+
+  async addressOf(namespace: string, name: string): Promise<string> {
+    return (await this.pod(namespace, name)).status?.podIP ?? '';
+  }
+
+  /** Until an event of a pod says it. */
+  async untilEvent(namespace: string, name: string, message: RegExp): Promise<void> {
+    const fieldSelector = `involvedObject.name=${name}`;
+    await this.until(`an event of ${name} says ${message}`, async () => {
+      const { items } = await this.client.list(EVENTS, { namespace, fieldSelector });
+      return items.some((event) => message.test(event.message ?? ''));
+    });
+  }
+
+  async untilServed(from: Pick<Home, 'netns'>, to: DialRequest): Promise<void> {
+    await this.until(`${to.ip}:${to.port} serves`, async () => {
+      return (await this.knock(from, to)) === 'served';
     });
   }
 
