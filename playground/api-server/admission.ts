@@ -8,6 +8,7 @@ import { namespaceOf, placeOf, type ResourceRequest } from './request-info.ts';
 import {
   completePod,
   isMirrorPod,
+  mirrorPodProblem,
   type ServiceAccountFields,
   serviceAccountNameOf,
 } from './service-account-admission.ts';
@@ -50,7 +51,11 @@ export class Admission {
   async mutate(attempt: Attempt & { readonly object: JsonObject }): Promise<JsonObject> {
     const { kind, info, object } = attempt;
     const isPod = kind.group === '' && kind.plural === 'pods' && info.subresource === '';
-    return isPod && !isMirrorPod(object) ? this.#completePod(attempt) : object;
+    if (!isPod) return object;
+    if (!isMirrorPod(object)) return this.#completePod(attempt);
+    const problem = mirrorPodProblem(object);
+    if (problem !== undefined) throw forbidden(kind, nameOf(object), problem);
+    return object;
   }
 
   /** @throws ApiError when the change must not be made */
@@ -112,6 +117,8 @@ export class Admission {
     if (kind.group !== '' || kind.plural !== 'pods') return;
     if (operation === 'CREATE' && info.subresource === '') {
       if (object === undefined || !isMirrorPod(object)) refuse('can only create mirror pods');
+      if ((object?.['spec'] as JsonObject | undefined)?.['nodeName'] !== node)
+        refuse('can only create pods with spec.nodeName set to itself');
       return;
     }
     if (info.name === '') return;

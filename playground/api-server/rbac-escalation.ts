@@ -16,6 +16,11 @@ const BINDINGS = new Set(['rolebindings', 'clusterrolebindings']);
 /** A refusal lists this many missing rules. */
 const LISTED_MAX = 20;
 
+const EVERYTHING: readonly PolicyRule[] = [
+  { verbs: ['*'], apiGroups: ['*'], resources: ['*'] },
+  { verbs: ['*'], nonResourceURLs: ['*'] },
+];
+
 /** Nobody gives away what they do not have: neither by writing a role nor by binding one. */
 export class EscalationCheck implements Validator {
   readonly #policy: RbacPolicy;
@@ -36,8 +41,21 @@ export class EscalationCheck implements Validator {
     const { name, namespace = '' } = object.metadata;
     if (this.#may(attempt, { verb: 'escalate', resource: attempt.kind.plural, name, namespace }))
       return;
-    const rules = (object as unknown as RoleObject).rules ?? [];
-    this.#checkRules(attempt, object, rules);
+    const { rules, aggregationRule } = object as unknown as RoleObject;
+    // What it will collect is not known either: only who may do everything may have it collect.
+    if (aggregationRule !== undefined && !this.#hasAll(attempt))
+      throw forbidden(
+        attempt.kind,
+        name,
+        'must have cluster-admin privileges to use the aggregationRule',
+      );
+    this.#checkRules(attempt, object, rules ?? []);
+  }
+
+  #hasAll({ request: { user } }: Attempt): boolean {
+    return EVERYTHING.flatMap((rule) => actionsOf(rule, user, '')).every(
+      (action) => this.#policy.authorize(action).allowed,
+    );
   }
 
   #checkBinding(attempt: Attempt, object: StoredObject): void {

@@ -32,6 +32,33 @@ export function isMirrorPod(pod: JsonObject): boolean {
   return fieldsOf(fieldsOf(pod['metadata'])['annotations'])[MIRROR_ANNOTATION] !== undefined;
 }
 
+/**
+ * Why a pod must not be shown as a kubelet's own; undefined when it may. It runs already, from a file of the node: what it
+ * named here it would get without anybody having been asked.
+ */
+export function mirrorPodProblem(pod: JsonObject): string | undefined {
+  const spec = fieldsOf(pod['spec']);
+  const account = nonEmpty(spec['serviceAccountName']) ?? nonEmpty(spec['serviceAccount']);
+  if (account !== undefined) return 'a mirror pod may not reference service accounts';
+  for (const volume of listOf(spec['volumes']).map(fieldsOf)) {
+    const projected = listOf(fieldsOf(volume['projected'])['sources']).map(fieldsOf);
+    if ([volume, ...projected].some(({ secret }) => secret !== undefined))
+      return 'a mirror pod may not reference secrets';
+    if (projected.some(({ serviceAccountToken }) => serviceAccountToken !== undefined))
+      return 'a mirror pod may not use ServiceAccountToken volume projections';
+  }
+  const containers = [...listOf(spec['containers']), ...listOf(spec['initContainers'])];
+  const sources = containers
+    .map(fieldsOf)
+    .flatMap(({ env, envFrom }) => [
+      ...listOf(envFrom).map((from) => fieldsOf(from)['secretRef']),
+      ...listOf(env).map((one) => fieldsOf(fieldsOf(one)['valueFrom'])['secretKeyRef']),
+    ]);
+  return sources.some((source) => source !== undefined)
+    ? 'a mirror pod may not reference secrets'
+    : undefined;
+}
+
 /** A new pod with what every new pod gets: its account and the volume with its token, tolerations, priority. */
 export function completePod(pod: JsonObject, account: ServiceAccountFields): JsonObject {
   const name = serviceAccountNameOf(pod);

@@ -42,6 +42,10 @@ const binding = (name: string, clusterRole: string) => ({
   roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: clusterRole },
   subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'carol' }],
 });
+const mirror = (spec: object) => ({
+  metadata: { name: 'mirror', annotations: { 'kubernetes.io/config.mirror': 'hash' } },
+  spec: { nodeName: 'node-7', containers: [{ name: 'main', image: 'x' }], ...spec },
+});
 
 describe('the API server of the playground', () => {
   let server: TestApiServer;
@@ -220,6 +224,77 @@ describe('the API server of the playground', () => {
         '{APIGroups:["*"], Resources:["*"], Verbs:["*"]}',
       );
       expect((await bind(binding('later', 'not-yet'))).code).to.equal(404);
+    });
+
+    it('by a role that collects others', async () => {
+      const cluster = '/apis/rbac.authorization.k8s.io/v1/clusterroles';
+      // All about roles but escalate and bind.
+      const verbs = ['get', 'create', 'update', 'patch'];
+      const apiGroups = ['rbac.authorization.k8s.io'];
+      const rules = [{ apiGroups, resources: ['clusterroles'], verbs }];
+      await create(cluster, { metadata: { name: 'role-keeper' }, rules });
+      await create(cluster.replace('roles', 'rolebindings'), binding('keeper', 'role-keeper'));
+      const as = server.user('carol', 'dev');
+      const body = { metadata: { name: 'collector' }, rules: [] };
+      const made = await server.ask(cluster, { method: 'POST', as, body });
+      expect(made.code, made.text).to.equal(201);
+      const matchLabels = { 'kubernetes.io/bootstrapping': 'rbac-defaults' };
+      const widened = await server.ask(`${cluster}/collector`, {
+        method: 'PATCH',
+        as,
+        headers: { 'content-type': 'application/merge-patch+json' },
+        body: { aggregationRule: { clusterRoleSelectors: [{ matchLabels }] } },
+      });
+      expect(widened.code).to.equal(403);
+      expect((widened.json() as Status).message).to.contain(
+        'must have cluster-admin privileges to use the aggregationRule',
+      );
+    });
+  });
+
+  describe('keeps the agent of a node to its node', () => {
+    const PODS = '/api/v1/namespaces/default/pods';
+    const show = (spec: object) =>
+      server.ask(PODS, { method: 'POST', as: kubelet('node-7'), body: mirror(spec) });
+    const secret = { secretKeyRef: { name: 's', key: 'k' } };
+    const refused: readonly [what: string, spec: object, why: string][] = [
+      ['on another node', { nodeName: 'node-8' }, 'can only create pods with spec.nodeName set to'],
+      [
+        'of an account',
+        { serviceAccountName: 'till' },
+        'a mirror pod may not reference service accounts',
+      ],
+      [
+        'with a token',
+        {
+          volumes: [
+            { name: 't', projected: { sources: [{ serviceAccountToken: { path: 't' } }] } },
+          ],
+        },
+        'a mirror pod may not use ServiceAccountToken volume projections',
+      ],
+      [
+        'with a secret as a volume',
+        { volumes: [{ name: 's', secret: { secretName: 's' } }] },
+        'a mirror pod may not reference secrets',
+      ],
+      [
+        'with a secret in its environment',
+        { containers: [{ name: 'main', image: 'x', env: [{ name: 'S', valueFrom: secret }] }] },
+        'a mirror pod may not reference secrets',
+      ],
+    ];
+    for (const [what, spec, why] of refused) {
+      it(`refuses a mirror pod ${what}`, async () => {
+        const answer = await show(spec);
+        expect(answer.code).to.equal(403);
+        expect((answer.json() as Status).message).to.contain(why);
+      });
+    }
+
+    it('takes a mirror pod of its own', async () => {
+      const answer = await show({});
+      expect(answer.code, answer.text).to.equal(201);
     });
   });
 
