@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as wait } from 'node:timers/promises';
 
 import { type ContainerLaunch, containerScript, PID_LINE, READY_LINE } from './container-script.ts';
 import type { LogFile, LogStream } from './log-file.ts';
+import { hasUseFor } from './process-signals.ts';
 
 /** How a container ended. */
 export interface ContainerExit {
@@ -20,6 +22,10 @@ export type StartOutcome =
 
 /** A prologue does some thirty mounts; on a busy machine that may take a while. */
 const PROLOGUE_TIMEOUT_MS = 60_000;
+/** Between looks at whether a program that is to end listens yet. */
+const LISTENS_POLL_MS = 20;
+/** A program may take so long to begin. Later, a handler that goes has done its work. */
+const STARTING_MS = 60_000;
 
 /** Sends what a container says to whoever is attached. */
 export type OutputListener = (stream: LogStream, chunk: Buffer) => void;
@@ -32,6 +38,7 @@ export class ContainerProcess {
   readonly exited: Promise<ContainerExit>;
   readonly stdin: Writable | null;
   readonly #listeners: Set<OutputListener>;
+  readonly #startedAtMs = Date.now();
 
   constructor(
     launch: ContainerLaunch,
@@ -51,6 +58,30 @@ export class ContainerProcess {
   onOutput(listener: OutputListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Asks the container to end, and settles when it has: SIGTERM, as soon as its first process listens for that. The kernel
+   * throws away what the first process of a process namespace has no handler for, and a program that has only begun has none
+   * yet. A Node that has only begun has one that ends it by the same signal, in vain, and never again: then it is asked once
+   * more when its program listens. One that never listens is never asked.
+   */
+  async askToEnd(): Promise<void> {
+    for (let isAsked = false; ; ) {
+      const listens = this.launch.hostProcesses || this.#listensForEnd();
+      if (listens && !isAsked) this.signal('SIGTERM');
+      isAsked = listens || (isAsked && Date.now() - this.#startedAtMs > STARTING_MS);
+      if (await Promise.race([this.exited.then(() => true), wait(LISTENS_POLL_MS, false)])) return;
+    }
+  }
+
+  #listensForEnd(): boolean {
+    try {
+      return hasUseFor(readFileSync(`/proc/${this.pid}/status`, 'utf8'), constants.signals.SIGTERM);
+    } catch {
+      // It has just ended.
+      return false;
+    }
   }
 
   /** To the container's first process; SIGKILL ends all of them. */

@@ -235,9 +235,8 @@ export class ContainerRunner {
     const deadlineMs = Date.now() + graceMs;
     const { preStop } = this.#container.lifecycle ?? {};
     if (preStop !== undefined) await this.#hook('PreStop', preStop, graceMs);
-    process.signal('SIGTERM');
     const timer = setTimeout(() => process.signal('SIGKILL'), Math.max(0, deadlineMs - Date.now()));
-    await process.exited;
+    await process.askToEnd();
     clearTimeout(timer);
   }
 

@@ -20,20 +20,6 @@ spec:
   - {name: web, image: ambit/echo}
 `;
 
-// A program that is told to end before it listens for that has to be ended: in a second.
-const shop = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: shop}
-spec:
-  selector: {matchLabels: {app: shop}}
-  template:
-    metadata: {labels: {app: shop}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers: [{name: main, image: ambit/echo}]
-`;
-
 describe('kubectl and the pods of a cluster', function () {
   this.timeout(180_000);
   let clusters: Clusters;
@@ -129,7 +115,7 @@ describe('kubectl and the pods of a cluster', function () {
   });
 
   it('rollout status follows a deployment until its pods run, also after a restart', async () => {
-    await kubectl.must(['apply', '-f', '-'], shop);
+    await kubectl.must(['create', 'deployment', 'shop', '--image=ambit/echo']);
     const done = 'deployment "shop" successfully rolled out';
     const status = ['rollout', 'status', 'deployment/shop', '--timeout=60s'];
     expect(await kubectl.must(status)).to.contain(done);

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 
+import { NODE_PROGRAM } from '#playground/node/node-root.ts';
 import { StandaloneNode } from '#tests/support/standalone-node.ts';
 
 function pod(
@@ -206,6 +207,26 @@ describe('a node of the playground', function () {
     await node.podUntil('ill', ({ status }) => status?.containerStatuses?.[0]?.restartCount === 1);
     expect(node.log()).to.include('Container main failed liveness probe, will be restarted');
     node.delete('ill');
+  });
+
+  it('ends a program that listens for its end only after a while as soon as it does', async () => {
+    // Nobody waits for the end of that.
+    const spec = { terminationGracePeriodSeconds: 3_600 };
+    const shell = "sleep 1; trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    // Until its program runs, Node has a handler of its own.
+    const program = `
+      for (const endMs = Date.now() + 1_000; Date.now() < endMs; );
+      process.once('SIGTERM', () => process.exit());
+      setInterval(() => undefined, 1_000);`;
+    node.apply('shell', pod('shell', script(shell), spec));
+    node.apply('program', pod('program', { command: [NODE_PROGRAM, '-e', program] }, spec));
+    for (const name of ['shell', 'program']) {
+      await node.podUntil(name, ({ status }) => status?.phase === 'Running');
+      node.delete(name);
+    }
+    for (const name of ['shell', 'program']) {
+      await node.until(async () => (await node.pod(name)) === undefined, `${name} has gone`);
+    }
   });
 
   it('leaves nothing of a deleted pod', async () => {
