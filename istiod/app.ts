@@ -85,7 +85,7 @@ export class App {
     this.#log = new Logger(output, 'istiod');
 
     // What is watched, and what is derived from it.
-    this.#client = new KubeClient(credentials(config));
+    this.#client = new KubeClient({ ...credentials(config), userAgent: 'pilot-discovery' });
     this.#graph = new Graph(({ collection, key, error }) => {
       const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#log.error('a transformation failed', { collection, key, reason });

@@ -68,10 +68,18 @@ export class KubeClient {
   readonly #clock: Clock;
   readonly #random: () => number;
 
-  constructor(credentials: KubeCredentials, options: KubeClientOptions = {}) {
-    this.#transport = new Transport(credentials);
+  constructor(server: KubeCredentials | Transport, options: KubeClientOptions = {}) {
+    this.#transport = server instanceof Transport ? server : new Transport(server);
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? Math.random;
+  }
+
+  /** The same connections, closed with this one, under another name: objects say who has written what of them. */
+  as(userAgent: string): KubeClient {
+    return new KubeClient(this.#transport.as(userAgent), {
+      clock: this.#clock,
+      random: this.#random,
+    });
   }
 
   get<T extends KubeObject>(kind: ResourceKind<T>, name: string, namespace?: string): Promise<T> {

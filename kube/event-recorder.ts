@@ -61,11 +61,6 @@ export class EventRecorder {
     this.#options = options;
   }
 
-  /** A recorder of its own for another component of the same program. */
-  as(component: string): EventRecorder {
-    return new EventRecorder({ ...this.#options, source: { component } });
-  }
-
   record(about: KubeObject, text: EventText, fieldPath?: string): void {
     if (this.#queue.length >= QUEUE_MAX) this.#queue.shift();
     const nowMs = (this.#options.clock ?? systemClock).now();

@@ -29,7 +29,7 @@ export interface ObjectMeta {
   readonly annotations?: StringMap;
   readonly finalizers?: readonly string[];
   readonly ownerReferences?: readonly OwnerReference[];
-  readonly managedFields?: readonly unknown[];
+  readonly managedFields?: readonly { readonly manager?: string }[];
 }
 
 export interface OwnerReference {

@@ -40,34 +40,28 @@ const FREE_CONNECTIONS_MAX = 4;
 // A page of 500 pods is 2 to 5 MB. What is larger than this is no answer to anything we ask.
 const ANSWER_BYTES_MAX = 256 * 1024 * 1024;
 
+interface Agents {
+  readonly exchanges: Agent;
+  /** A connection for each. */
+  readonly streams: Agent;
+}
+
 /** HTTPS to one API server: short exchanges over kept connections, watches over one each. */
 export class Transport {
   readonly #credentials: KubeCredentials;
   readonly #base: URL;
-  readonly #exchanges: Agent;
-  readonly #streams: Agent;
+  readonly #agents: Agents;
 
-  constructor(credentials: KubeCredentials) {
+  /** @param agents Connections of another one to the same server, as the same user; otherwise its own. */
+  constructor(credentials: KubeCredentials, agents?: Agents) {
     this.#credentials = credentials;
     this.#base = baseUrl(credentials.server);
-    const { caPem: ca, clientCertificatePem: cert, clientKeyPem: key } = credentials;
-    const tls = {
-      // Made once: each takes as much memory as a connection.
-      secureContext: createSecureContext({
-        ca,
-        ...(cert === undefined ? {} : { cert }),
-        ...(key === undefined ? {} : { key }),
-      }),
-      ...(credentials.serverName === undefined ? {} : { servername: credentials.serverName }),
-      keepAlive: true,
-      keepAliveMsecs: KEEPALIVE_PROBE_MS,
-    };
-    this.#exchanges = new Agent({
-      ...tls,
-      maxSockets: CONNECTIONS_MAX,
-      maxFreeSockets: FREE_CONNECTIONS_MAX,
-    });
-    this.#streams = new Agent({ ...tls, maxFreeSockets: 0 });
+    this.#agents = agents ?? newAgents(credentials);
+  }
+
+  /** The same connections, and another name for who asks. */
+  as(userAgent: string): Transport {
+    return new Transport({ ...this.#credentials, userAgent }, this.#agents);
   }
 
   /**
@@ -94,14 +88,14 @@ export class Transport {
    * @throws As {@link exchange}.
    */
   async open(exchange: Exchange): Promise<IncomingMessage> {
-    const { answer } = await this.#ask(exchange, this.#streams);
+    const { answer } = await this.#ask(exchange, this.#agents.streams);
     return answer;
   }
 
   /** Ends all connections, with what is on its way over them. */
   close(): void {
-    this.#exchanges.destroy();
-    this.#streams.destroy();
+    this.#agents.exchanges.destroy();
+    this.#agents.streams.destroy();
   }
 
   async #exchangeText(exchange: Exchange): Promise<string> {
@@ -116,7 +110,7 @@ export class Transport {
   }
 
   async #exchangeOnce(exchange: Exchange): Promise<string> {
-    const { answer, request } = await this.#ask(exchange, this.#exchanges);
+    const { answer, request } = await this.#ask(exchange, this.#agents.exchanges);
     return readText(exchange, answer, request);
   }
 
@@ -155,6 +149,27 @@ export class Transport {
     };
     return httpsRequest(options).end(body);
   }
+}
+
+function newAgents(credentials: KubeCredentials): Agents {
+  const { caPem: ca, clientCertificatePem: cert, clientKeyPem: key } = credentials;
+  const tls = {
+    // Made once: each takes as much memory as a connection.
+    secureContext: createSecureContext({
+      ca,
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    }),
+    ...(credentials.serverName === undefined ? {} : { servername: credentials.serverName }),
+    keepAlive: true,
+    keepAliveMsecs: KEEPALIVE_PROBE_MS,
+  };
+  const exchanges = new Agent({
+    ...tls,
+    maxSockets: CONNECTIONS_MAX,
+    maxFreeSockets: FREE_CONNECTIONS_MAX,
+  });
+  return { exchanges, streams: new Agent({ ...tls, maxFreeSockets: 0 }) };
 }
 
 /** Waits for the head of the answer. */

@@ -117,7 +117,7 @@ export class App {
 
     // 1. What is needed for everything: the API server, the node's network, its processes.
     const credentials = credentialsFor(config);
-    const client = new KubeClient(credentials);
+    const client = new KubeClient({ ...credentials, userAgent: 'install-cni' });
     this.#stops.push(() => client.close());
     const files: NodeFiles = {
       proc: hostPath(config.hostRoot, '/proc'),

@@ -23,7 +23,6 @@ export function runControllers(
     caPem: authority.certificatePem,
     clientCertificatePem: identity.certificatePem,
     clientKeyPem: identity.privateKeyPem,
-    userAgent: 'kube-controller-manager',
   });
   const controllers = startControllers({ client, caPem: authority.certificatePem, log });
   return {

@@ -33,7 +33,6 @@ const client = new KubeClient({
   caPem,
   clientCertificatePem: read('admin.crt'),
   clientKeyPem: read('admin.key'),
-  userAgent: 'kube-controller-manager',
 });
 const controllers = startControllers({ client, caPem, log });
 const stop = (): void => {

@@ -1,17 +1,16 @@
 import { isConflict, isNotFound } from '#kube/errors.ts';
-import type { EventRecorder } from '#kube/event-recorder.ts';
 import { namespacedName, PODS, type Pod } from '#kube/resources.ts';
 import { findCondition, withCondition } from './conditions.ts';
 import { type ControllerContext, Reconciler } from './controller.ts';
 import { schedule } from './schedule.ts';
 import { canonical } from './template-hash.ts';
 
+/** What pods call it. */
 const NAME = 'default-scheduler';
 
 /** Gives each pod that has none a node. */
 export class Scheduler extends Reconciler {
   readonly #context: ControllerContext;
-  readonly #events: EventRecorder;
   /** Uid → node, for pods that are bound and not yet seen so. */
   readonly #bound = new Map<string, string>();
   /** Keys of pods that no node would take; tried again when something changes. */
@@ -20,7 +19,6 @@ export class Scheduler extends Reconciler {
   constructor(context: ControllerContext) {
     super(context, 'scheduler', (key) => this.#reconcile(key), 8);
     this.#context = context;
-    this.#events = context.events.as(NAME);
     const { pods, nodes } = context.watched;
     this.follow(pods, (pod) => (isWaiting(pod) ? [namespacedName(pod.metadata)] : []));
     this.follow(nodes, (node, other) => {
@@ -83,14 +81,14 @@ export class Scheduler extends Reconciler {
       throw error;
     }
     const message = `Successfully assigned ${namespacedName(pod.metadata)} to ${node}`;
-    this.#events.record(pod, { type: 'Normal', reason: 'Scheduled', message });
+    this.#context.events.record(pod, { type: 'Normal', reason: 'Scheduled', message });
   }
 
   async #refuse(pod: Pod, message: string): Promise<void> {
     const { client, clock, watched } = this.#context;
     const before = findCondition(pod.status?.conditions, 'PodScheduled');
     if (before?.status === 'False' && before.message === message) return;
-    this.#events.record(pod, { type: 'Warning', reason: 'FailedScheduling', message });
+    this.#context.events.record(pod, { type: 'Warning', reason: 'FailedScheduling', message });
     const conditions = withCondition(
       pod.status?.conditions ?? [],
       { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message },

@@ -33,7 +33,8 @@ export interface Controllers {
 
 /** Starts everything that makes a cluster out of an API server, as clients of that server. */
 export function startControllers(options: ControllersOptions): Controllers {
-  const { client, log, clock = systemClock } = options;
+  const { log, clock = systemClock } = options;
+  const client = options.client.as('kube-controller-manager');
   const watched = watchAll(client, clock, log);
   const controllers: Controller[] = [];
   let stopped = false;
@@ -41,25 +42,22 @@ export function startControllers(options: ControllersOptions): Controllers {
   const start = async (): Promise<void> => {
     await Promise.all(Object.values(watched).map(({ synced }) => synced));
     if (stopped) return;
-    const events = new EventRecorder({
-      client,
-      source: { component: 'controller-manager' },
-      log,
-      clock,
-    });
-    const context: ControllerContext = { client, watched, events, clock, log };
+    const context = (component: string, as = client): ControllerContext => {
+      const events = new EventRecorder({ client: as, source: { component }, log, clock });
+      return { client: as, watched, events, clock, log };
+    };
     // What every pod needs comes first.
     controllers.push(
-      new ServiceAccountController(context),
-      new RootCaController(context, options.caPem),
-      new Scheduler(context),
-      new NodeLifecycleController(context),
-      new DaemonSetController(context),
-      new ReplicaSetController(context),
-      new DeploymentController(context),
-      new EndpointSliceController(context),
-      new NamespaceController(context),
-      new GarbageCollector(context),
+      new ServiceAccountController(context('serviceaccounts-controller')),
+      new RootCaController(context('root-ca-certificate-publisher'), options.caPem),
+      new Scheduler(context('default-scheduler', options.client.as('kube-scheduler'))),
+      new NodeLifecycleController(context('node-controller')),
+      new DaemonSetController(context('daemonset-controller')),
+      new ReplicaSetController(context('replicaset-controller')),
+      new DeploymentController(context('deployment-controller')),
+      new EndpointSliceController(context('endpoint-slice-controller')),
+      new NamespaceController(context('namespace-controller')),
+      new GarbageCollector(context('garbage-collector-controller')),
     );
   };
   return {

@@ -53,6 +53,7 @@ export class NodeApp {
         caPem: config.authorityPem,
         clientCertificatePem: config.certificatePem,
         clientKeyPem: config.privateKeyPem,
+        userAgent: 'kubelet',
       });
       this.#kubelet = this.#connect(config, client, base);
     }

@@ -105,12 +105,6 @@ describe('EventRecorder', () => {
     await until('three', (events) => events.length === 2);
   });
 
-  it('says it under the name of another component, too', async () => {
-    recorder.as('scheduler').record(pod('four'), PULLED);
-    const event = await until('four', (events) => events.length > 0);
-    expect(event.source).to.deep.equal({ component: 'scheduler' });
-  });
-
   it('logs what is refused and goes on; of a namespace that ends nobody wants to hear', async () => {
     const metadata = { name: 'ending', finalizers: ['example.org/stay'] };
     await client.create(NAMESPACES, { apiVersion: 'v1', kind: 'Namespace', metadata });

@@ -445,6 +445,9 @@ describe('istiod on an API server', function () {
       await published('shop');
       await cluster.addNamespace('later');
       await published('later');
+      const root = await cluster.client.get(CONFIG_MAPS, 'istio-ca-root-cert', 'later');
+      const writers = root.metadata.managedFields?.map(({ manager }) => manager);
+      expect(writers).to.deep.equal(['pilot-discovery']);
     });
 
     it('comes back when somebody changes or deletes it', async () => {

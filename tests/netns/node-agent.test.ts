@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 
+import { PODS } from '#kube/resources.ts';
 import { localAddress, peerAddress } from '#linux/socket.ts';
 import type { Pod } from '#tests/bed/world.ts';
 
@@ -94,6 +95,8 @@ describe('the node agent', function () {
     const { code } = await bed.addByPlugin(shop);
     expect(code).to.equal(0);
     expect(await bed.annotation(shop)).to.equal('enabled');
+    const { metadata } = await bed.client.get(PODS, shop.name, shop.namespace);
+    expect(metadata.managedFields?.map(({ manager }) => manager)).to.include('install-cni');
     await bed.running(shop);
     expect((await open()).tunneled).to.equal(true);
   });

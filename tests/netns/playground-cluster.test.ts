@@ -5,7 +5,15 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
 
-import { CONFIG_MAPS, NODES, PODS, type Pod, SERVICES } from '#kube/resources.ts';
+import {
+  CONFIG_MAPS,
+  EVENTS,
+  type KubeObject,
+  NODES,
+  PODS,
+  type Pod,
+  SERVICES,
+} from '#kube/resources.ts';
 import { type Cluster, Clusters } from '#tests/support/cluster.ts';
 import { execInPod } from '#tests/support/exec-client.ts';
 
@@ -43,6 +51,10 @@ function processesOf(text: string): readonly string[] {
         return false;
       }
     });
+}
+
+function managers({ metadata }: KubeObject): readonly unknown[] {
+  return (metadata.managedFields ?? []).map(({ manager }) => manager);
 }
 
 describe('a cluster of the playground', function () {
@@ -98,6 +110,17 @@ describe('a cluster of the playground', function () {
     await cluster.client.create(PODS, { ...pod('free', '', {}), spec });
     const free = await cluster.podUntil('free', isReady);
     expect(free?.spec.nodeName).to.be.oneOf(['node-1', 'node-2']);
+  });
+
+  it('says who has written what of an object', async () => {
+    const { client } = cluster;
+    expect(managers(await client.get(PODS, 'free', 'default'))).to.include('kubelet');
+    expect(managers(await client.get(NODES, 'node-1'))).to.include('kubelet');
+    const root = await client.get(CONFIG_MAPS, 'kube-root-ca.crt', 'default');
+    expect(managers(root)).to.deep.equal(['kube-controller-manager']);
+    const { items } = await client.list(EVENTS, { namespace: 'default' });
+    const scheduled = items.find(({ reason }) => reason === 'Scheduled');
+    expect(scheduled && managers(scheduled)).to.deep.equal(['kube-scheduler']);
   });
 
   it('gives pods a token that the API server takes', async () => {
