@@ -80,7 +80,7 @@ export class Admission {
       throw forbidden(
         kind,
         nameOf(object),
-        `error looking up service account ${where}: ${error.message}`,
+        `error looking up service account ${where}: ${error.message.replace('serviceaccounts', 'serviceaccount')}`,
       );
     }
   }

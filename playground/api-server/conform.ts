@@ -1,5 +1,7 @@
 import { cannotBeHandled } from './decode.ts';
+import type { ApiError } from './errors.ts';
 import { badRequest, invalid, invalidValue } from './errors.ts';
+import type { JsonObject } from './json.ts';
 import { isObject } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import type { ApiObject } from './object.ts';
@@ -23,9 +25,12 @@ export function conform(kind: ServedKind, object: ApiObject, options: FieldValid
   const { schema } = kind;
   if (schema === undefined) return;
   const { fieldValidation, patched } = options;
-  const patch = patched === true && fieldValidation === 'Strict' ? textOf(object) : undefined;
+  const isStrict = fieldValidation === 'Strict';
+  const patch = patched === true && isStrict ? patchedText(object) : undefined;
+  const types = kind.custom ? metadataOnly : schema;
   reportUnknown(kind, pruneUnknown(schema, object), { ...options, patch });
-  const problem = decodeTyped(kind.custom ? metadataOnly : schema, object);
+  const problem = decodeTyped(types, object);
+  if (problem !== undefined && patched === true) throw wrongPatch(object, problem);
   if (problem !== undefined) throw badRequest(cannotBeHandled(kind, problem));
   // After the decoding has dropped a null.
   if (!isObject(object.metadata)) object.metadata = {};
@@ -49,12 +54,22 @@ function reportUnknown(
   if (fieldValidation === 'Strict') {
     const why = `strict decoding error: ${texts.join(', ')}`;
     if (patch === undefined) throw badRequest(cannotBeHandled(kind, why));
-    throw invalid({ group: '', kind: '' }, '', [invalidValue('patch', patch, why)]);
+    throw invalid(NOBODY, '', [invalidValue('patch', patch, why)]);
   }
   for (const text of texts) options.warn(text);
 }
 
-function textOf({ metadata, ...object }: ApiObject): string {
+/** The 422 of a patch that makes of an object what it cannot be. */
+export function wrongPatch(patched: unknown, why: string): ApiError {
+  const text = isObject(patched) ? patchedText(patched) : JSON.stringify(patched);
+  return invalid(NOBODY, '', [invalidValue('patch', text, why)]);
+}
+
+const NOBODY = { group: '', kind: '' };
+
+function patchedText(object: JsonObject): string {
+  const { metadata, ...rest } = object;
+  if (!isObject(metadata)) return JSON.stringify(object);
   const { managedFields: _fields, ...shown } = metadata;
-  return JSON.stringify({ ...object, metadata: shown });
+  return JSON.stringify({ ...rest, metadata: shown });
 }

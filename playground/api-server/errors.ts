@@ -150,7 +150,7 @@ export function tooOldResourceVersion(asked: number, oldest: number): ApiError {
 
 /** The version asked for has not been reached. */
 export function tooLargeResourceVersion(asked: number, current: number): ApiError {
-  const message = `Too large resource version: ${asked}, current: ${current}`;
+  const message = `Timeout: Too large resource version: ${asked}, current: ${current}`;
   const cause = { reason: 'ResourceVersionTooLarge', message: 'Too large resource version' };
   return new ApiError(504, 'Timeout', message, {
     details: { causes: [cause], retryAfterSeconds: 1 },

@@ -27,7 +27,7 @@ export interface Selector {
 
 /** Reads the selectors of a request. Throws the 400 of a selector that cannot be read or served. */
 export function selectorOf(kind: ServedKind, selection: Selection): Selector {
-  const requirements = readLabels(kind, selection);
+  const requirements = readLabels(selection);
   const terms = readFields(kind, selection);
   const { namespace } = selection;
   return {
@@ -39,26 +39,23 @@ export function selectorOf(kind: ServedKind, selection: Selection): Selector {
   };
 }
 
-function readLabels(kind: ServedKind, selection: Selection): readonly LabelRequirement[] {
+function readLabels(selection: Selection): readonly LabelRequirement[] {
   const parsed = parseLabelSelector(selection.labelSelector ?? '');
   if (parsed.kind === 'requirements') return parsed.requirements;
-  throw badRequest(unmatched(kind, selection, parsed.message));
+  throw badRequest(parsed.message);
 }
 
 function readFields(kind: ServedKind, selection: Selection): readonly FieldTerm[] {
   const parsed = parseFieldSelector(selection.fieldSelector ?? '');
-  if (parsed.kind === 'error') throw badRequest(unmatched(kind, selection, parsed.message));
+  if (parsed.kind === 'error') throw badRequest(parsed.message);
   const known = ['metadata.name', 'metadata.namespace', ...(kind.selectableFields ?? [])];
   const unknown = parsed.terms.find(({ path }) => !known.includes(path));
   if (unknown === undefined) return parsed.terms;
-  throw badRequest(unmatched(kind, selection, `field label not supported: ${unknown.path}`));
-}
-
-function unmatched(kind: ServedKind, selection: Selection, why: string): string {
-  const resource = `${kind.group}/${kind.version}, Resource=${kind.plural}`;
-  const label = selection.labelSelector ?? '';
-  const field = selection.fieldSelector ?? '';
-  return `Unable to find "${resource}" that match label selector "${label}", field selector "${field}": ${why}`;
+  const why =
+    !kind.custom && (kind.selectableFields ?? []).length === 0
+      ? `${JSON.stringify(unknown.path)} is not a known field selector: only "metadata.name", "metadata.namespace"`
+      : `field label not supported: ${unknown.path}`;
+  throw badRequest(why);
 }
 
 function fieldText(object: ApiObject, path: string): string {

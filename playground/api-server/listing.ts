@@ -1,6 +1,6 @@
-import { badRequest, forbiddenField, gone, invalid } from './errors.ts';
+import type { FieldProblem } from './errors.ts';
+import { badRequest, forbiddenField, gone, invalid, unsupportedValue } from './errors.ts';
 import type { Selector } from './fields.ts';
-import type { ServedKind } from './kinds.ts';
 import type { StoredObject } from './object.ts';
 import type { Snapshot } from './watch-cache.ts';
 
@@ -80,41 +80,64 @@ export function continueTooOld(point: ContinuePoint): Error {
 export function readVersion(text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
   if (/^\d{1,16}$/u.test(text)) return Number(text);
+  const why = `strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`;
   throw badRequest(
-    `Invalid value: ${JSON.stringify(text)}: resourceVersion has to be a whole number`,
+    `invalid resource version: resourceVersion: Invalid value: ${JSON.stringify(text)}: ${why}`,
   );
 }
 
 /** Refuses the combinations of parameters that contradict each other. */
-export function checkListOptions(
-  kind: ServedKind,
-  options: {
-    readonly resourceVersion?: string | undefined;
-    readonly resourceVersionMatch?: string | undefined;
-    readonly continueToken?: string | undefined;
-  },
-): void {
+export function checkListOptions(options: {
+  readonly resourceVersion?: string | undefined;
+  readonly resourceVersionMatch?: string | undefined;
+  readonly continueToken?: string | undefined;
+}): void {
   const { resourceVersion = '', resourceVersionMatch = '', continueToken = '' } = options;
-  const subject = { group: 'meta.k8s.io', kind: 'ListOptions' };
-  const match = 'resourceVersionMatch';
   if (continueToken !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
   if (resourceVersionMatch === '') return;
-  const refuse = (detail: string): Error => invalid(subject, '', [forbiddenField(match, detail)]);
-  if (resourceVersionMatch !== 'Exact' && resourceVersionMatch !== 'NotOlderThan') {
-    throw badRequest(
-      `${match}: Unsupported value: "${resourceVersionMatch}" for ${kind.plural}: supported values: "Exact", "NotOlderThan", ""`,
-    );
-  }
-  if (continueToken !== '')
-    throw refuse('resourceVersionMatch is forbidden when continue is provided');
+  const problems: FieldProblem[] = [];
+  const forbid = (detail: string): unknown => problems.push(forbiddenField(MATCH, detail));
   if (resourceVersion === '')
-    throw refuse('resourceVersionMatch is forbidden unless resourceVersion is provided');
-  if (resourceVersionMatch === 'Exact' && resourceVersion === '0') {
-    throw refuse('resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+    forbid('resourceVersionMatch is forbidden unless resourceVersion is provided');
+  if (continueToken !== '') forbid('resourceVersionMatch is forbidden when continue is provided');
+  if (resourceVersionMatch !== 'Exact' && resourceVersionMatch !== 'NotOlderThan') {
+    problems.push(unsupportedValue(MATCH, resourceVersionMatch, ['Exact', 'NotOlderThan', '']));
   }
+  if (resourceVersionMatch === 'Exact' && resourceVersion === '0')
+    forbid('resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
+  if (problems.length > 0) throw invalid(LIST_OPTIONS, '', problems);
 }
+
+/** Refuses what a watch may not ask for, or a list of what is for watches. */
+export function checkInitialEvents(
+  watching: boolean,
+  options: {
+    readonly sendInitialEvents?: boolean | undefined;
+    readonly resourceVersionMatch?: string | undefined;
+  },
+): void {
+  const { sendInitialEvents, resourceVersionMatch: match = '' } = options;
+  const problems: FieldProblem[] = [];
+  const asked = sendInitialEvents !== undefined;
+  if (!watching) {
+    if (!asked) return;
+    const detail = 'sendInitialEvents is forbidden for list';
+    problems.push(forbiddenField('sendInitialEvents', detail));
+  } else if (asked && match !== 'NotOlderThan') {
+    const detail = 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan';
+    problems.push(forbiddenField(MATCH, detail));
+  } else if (!asked && match !== '') {
+    const detail =
+      'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided';
+    problems.push(forbiddenField(MATCH, detail));
+  }
+  if (problems.length > 0) throw invalid(LIST_OPTIONS, '', problems);
+}
+
+const LIST_OPTIONS = { group: 'meta.k8s.io', kind: 'ListOptions' };
+const MATCH = 'resourceVersionMatch';
 
 function countFrom(snapshot: Snapshot, selector: Selector, from: number): number {
   let count = 0;

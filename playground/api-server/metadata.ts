@@ -76,7 +76,7 @@ export function checkPreconditions(kind: ServedKind, next: ApiObject, current: S
   }
 }
 
-export function uidMismatch(asked: string, current: string): string {
+function uidMismatch(asked: string, current: string): string {
   return `Precondition failed: UID in precondition: ${asked}, UID in object meta: ${current}`;
 }
 

@@ -1,9 +1,18 @@
 import type { Admission } from './admission.ts';
 import { decodeJson, decodeObject, decodeYaml, type JsonObject } from './body.ts';
-import { ApiError, methodNotAllowed, type Status, unsupportedMediaType } from './errors.ts';
+import {
+  type FieldProblem,
+  forbiddenField,
+  invalid,
+  methodNotAllowed,
+  requiredValue,
+  type Status,
+  unsupportedMediaType,
+} from './errors.ts';
 import { type Answer, type ApiRequest, objectAnswer } from './exchange.ts';
 import type { ServedKind } from './kinds.ts';
 import { listAnswer } from './list-answer.ts';
+import { checkInitialEvents, readVersion } from './listing.ts';
 import { type ResponseForm, readMediaType } from './negotiation.ts';
 import { apiVersionOf, type StoredObject } from './object.ts';
 import type { PatchType } from './patch/patch.ts';
@@ -46,6 +55,12 @@ export class Resources {
   }
 
   async handle(call: ResourceCall): Promise<Answer> {
+    const { kind, info } = call;
+    const isOne = info.verb === 'update' || info.verb === 'patch';
+    if (isOne && info.name === '') throw methodNotAllowed();
+    const isNowhere = kind.namespaced && info.namespace === '';
+    if (isNowhere && (info.verb === 'create' || info.verb === 'deletecollection'))
+      throw methodNotAllowed();
     switch (call.info.verb) {
       case 'get':
         return this.#get(call);
@@ -69,18 +84,21 @@ export class Resources {
   }
 
   #get(call: ResourceCall): Answer {
-    const { kind, info } = call;
-    const object = this.#options.store.get(kind, placeOf(info));
+    const { kind, info, request } = call;
+    const resourceVersion = request.query.get('resourceVersion') ?? undefined;
+    const object = this.#options.store.get(kind, placeOf(info), resourceVersion);
     return this.#answer(call, object, 200);
   }
 
   #list(call: ResourceCall): Answer {
     const { kind, info, request, form } = call;
-    const list = this.#options.store.list(kind, listOptions(request, info));
+    const options = listOptions(request, info);
+    checkInitialEvents(false, { ...options, sendInitialEvents: sendInitialEventsOf(request) });
+    const list = this.#options.store.list(kind, options);
     const metadata = listMetadata(list);
     if (form.kind === 'table') {
-      const options = this.#tableOptions(call, form.version);
-      return objectAnswer(tableOf(columnsOf(kind), list.items, metadata, options));
+      const table = this.#tableOptions(call, form.version);
+      return objectAnswer(tableOf(columnsOf(kind), list.items, metadata, table));
     }
     if (form.kind === 'metadata') {
       const { version } = form;
@@ -98,13 +116,15 @@ export class Resources {
     const { query } = request;
     const options = {
       ...listOptions(request, info),
-      sendInitialEvents: isTrue(query.get('sendInitialEvents')),
+      sendInitialEvents: sendInitialEventsOf(request),
       allowBookmarks: isTrue(query.get('allowWatchBookmarks')),
     };
     const seconds = numberOf(query, 'timeoutSeconds') || WATCH_SECONDS_MIN * (1 + Math.random());
     const includeObject = includeObjectOf(query);
     const { store, now } = this.#options;
-    // Selectors that cannot be read are refused before the stream has begun.
+    // What cannot be read is refused before the stream has begun.
+    checkInitialEvents(true, options);
+    readVersion(options.resourceVersion);
     store.list(kind, {
       ...options,
       limit: 1,
@@ -169,12 +189,7 @@ export class Resources {
       subresource: subresourceOf(info),
       force: isTrue(force),
     };
-    if (patch.type === 'apply' && !request.query.get('fieldManager'))
-      throw new ApiError(
-        422,
-        'Invalid',
-        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-      );
+    checkPatchOptions(patch.type, request);
     const { store } = this.#options;
     return this.#write(call, undefined, (dryRun) =>
       store.patch(kind, placeOf(info), patch, {
@@ -287,6 +302,21 @@ function deletedStatus(kind: ServedKind, object: StoredObject): Status {
     status: 'Success',
     details: { name, ...group, kind: kind.plural, uid },
   };
+}
+
+/** What only an apply may say, and has to. */
+function checkPatchOptions(type: PatchType, { query }: ApiRequest): void {
+  const problems: FieldProblem[] = [];
+  if (type === 'apply' && !query.get('fieldManager'))
+    problems.push(requiredValue('fieldManager', 'is required for apply patch'));
+  if (type !== 'apply' && query.has('force'))
+    problems.push(forbiddenField('force', 'may not be specified for non-apply patch'));
+  const options = { group: 'meta.k8s.io', kind: 'PatchOptions' };
+  if (problems.length > 0) throw invalid(options, '', problems);
+}
+
+function sendInitialEventsOf({ query }: ApiRequest): boolean | undefined {
+  return query.has('sendInitialEvents') ? isTrue(query.get('sendInitialEvents')) : undefined;
 }
 
 function includeObjectOf(query: URLSearchParams): TableOptions['includeObject'] {

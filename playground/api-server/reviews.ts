@@ -53,7 +53,7 @@ export class Reviews {
       throw badRequest('token is required for TokenReview in authentication');
     const result = this.#options.authenticator.authenticateToken(token, textsOf(spec['audiences']));
     if (result.kind === 'refused')
-      return { authenticated: false, user: {}, error: `[invalid bearer token, ${result.reason}]` };
+      return { user: {}, error: `[invalid bearer token, ${result.reason}]` };
     const { user, audiences } = result;
     return { authenticated: true, user: userInfo(user), audiences };
   }

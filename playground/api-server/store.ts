@@ -1,14 +1,18 @@
 import type { Clock } from '#common/clock.ts';
+import { wrongPatch } from './conform.ts';
 import { convertTo } from './convert.ts';
 import { decodeObject } from './decode.ts';
 import type { DeleteOptions } from './deletion.ts';
 import { isReleased, planDelete } from './deletion.ts';
 import {
+  ApiError,
   alreadyExists,
   badRequest,
   conflict,
   createWhileTerminating,
   forbidden,
+  invalid,
+  invalidValue,
   notFound,
   tooLargeResourceVersion,
   tooOldResourceVersion,
@@ -25,7 +29,7 @@ import {
   readVersion,
 } from './listing.ts';
 import { applyTo, decodeConfig, track, trackingOf } from './managing.ts';
-import { checkPlace, checkPreconditions, generateName, uidMismatch } from './metadata.ts';
+import { checkPlace, checkPreconditions, generateName } from './metadata.ts';
 import type { ApiObject, StoredObject } from './object.ts';
 import { apiVersionOf } from './object.ts';
 import type { PatchType } from './patch/patch.ts';
@@ -154,12 +158,14 @@ export class Store {
     return this.#version;
   }
 
-  get(kind: ServedKind, place: Place): StoredObject {
+  /** `resourceVersion`: one that has to have been reached. */
+  get(kind: ServedKind, place: Place, resourceVersion?: string): StoredObject {
+    this.#checkReached(resourceVersion);
     return convertTo(this.#existing(kind, place), kind);
   }
 
   list(kind: ServedKind, options: ListOptions = {}): ObjectList {
-    checkListOptions(kind, options);
+    checkListOptions(options);
     const selector = selectorOf(kind, options);
     const { snapshot, version, startAfter } = this.#snapshot(kind, options);
     const limit = options.limit ?? 0;
@@ -180,7 +186,8 @@ export class Store {
     const object = decodeObject(kind, body);
     checkPlace(kind, object, { namespace });
     if (object.metadata.resourceVersion) {
-      throw badRequest('resourceVersion should not be set on objects to be created');
+      // No status of its own, and no reason: so it is in the reference.
+      throw new ApiError(500, '', 'resourceVersion should not be set on objects to be created');
     }
     delete object.metadata.managedFields;
     return this.#insert(kind, namespace, object, { ...options, applied: false });
@@ -194,6 +201,10 @@ export class Store {
   ): WriteResult {
     const object = decodeObject(kind, body);
     checkPlace(kind, object, place);
+    if (!object.metadata.name) {
+      const why = `the name of the object (${place.name} based on URL) was undeterminable: name must be provided`;
+      throw badRequest(why);
+    }
     const current = convertTo(this.#existing(kind, place), kind);
     checkPreconditions(kind, object, current);
     return this.#replace(kind, current, object, { ...options, applied: false });
@@ -208,8 +219,14 @@ export class Store {
     if (patch.type === 'apply') return this.#apply(kind, place, patch.body, options);
     const { type, body } = patch;
     const current = convertTo(this.#existing(kind, place), kind);
-    const object = decodeObject(kind, applyPatch(kind, current, { type, body }));
+    const patched = applyPatch(kind, current, { type, body });
+    const object = decodePatched(kind, patched);
     checkPlace(kind, object, place);
+    const { uid } = object.metadata;
+    if (uid && uid !== current.metadata.uid) {
+      const problem = invalidValue('metadata.uid', uid, 'field is immutable');
+      throw invalid(kind, place.name, [problem]);
+    }
     checkPreconditions(kind, object, current);
     return this.#replace(kind, current, object, { ...options, applied: false, patched: true });
   }
@@ -222,14 +239,12 @@ export class Store {
     }
     const { uid, resourceVersion } = options.preconditions ?? {};
     if (uid !== undefined && uid !== current.metadata.uid) {
-      throw conflict(kind, name, uidMismatch(uid, current.metadata.uid));
+      const why = `the UID in the precondition (${uid}) does not match the UID in record (${current.metadata.uid}). The object might have been deleted and then recreated`;
+      throw conflict({ ...kind, plural: kind.kind }, name, why);
     }
     if (resourceVersion !== undefined && resourceVersion !== current.metadata.resourceVersion) {
-      throw conflict(
-        kind,
-        name,
-        `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${current.metadata.resourceVersion}`,
-      );
+      const why = `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${current.metadata.resourceVersion}). The object might have been modified`;
+      throw conflict({ ...kind, plural: kind.kind }, name, why);
     }
     const plan = planDelete(kind, current, options, this.#clock.now());
     if (plan.kind === 'unchanged') return { object: convertTo(current, kind), removed: false };
@@ -382,7 +397,7 @@ export class Store {
       readonly dryRun: boolean;
     },
   ): StoredObject {
-    if (write.dryRun) return write.object;
+    if (write.dryRun) return type === 'ADDED' ? withoutVersion(write.object) : write.object;
     this.#version += 1;
     const version = this.#version;
     const metadata = { ...write.object.metadata, resourceVersion: String(version) };
@@ -440,14 +455,19 @@ export class Store {
       if (snapshot === undefined) throw continueTooOld(point);
       return { snapshot, version, startAfter: point.startAfter };
     }
-    const asked = readVersion(options.resourceVersion) ?? 0;
-    if (asked > this.#version) throw tooLargeResourceVersion(asked, this.#version);
+    const asked = this.#checkReached(options.resourceVersion);
     const match = options.resourceVersionMatch ?? '';
     const exact = match === 'Exact' || (match === '' && asked > 0 && (options.limit ?? 0) > 0);
     if (!exact) return { snapshot: cache.current(), version: this.#version, startAfter: '' };
     const snapshot = cache.asOf(asked);
     if (snapshot === undefined) throw tooOldResourceVersion(asked, cache.oldestVersion);
     return { snapshot, version: asked, startAfter: '' };
+  }
+
+  #checkReached(resourceVersion: string | undefined): number {
+    const asked = readVersion(resourceVersion) ?? 0;
+    if (asked > this.#version) throw tooLargeResourceVersion(asked, this.#version);
+    return asked;
   }
 
   #armBookmarks(): void {
@@ -461,6 +481,22 @@ export class Store {
       if (this.#watches.size > 0) this.#armBookmarks();
     });
   }
+}
+
+/** What a patch has made, if that is still an object of its kind. */
+function decodePatched(kind: ServedKind, patched: unknown): ApiObject {
+  try {
+    return decodeObject(kind, patched);
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    throw wrongPatch(patched, error.message);
+  }
+}
+
+/** As a dry run of a creation answers: there is no version of what is not stored. */
+function withoutVersion(object: StoredObject): StoredObject {
+  const { resourceVersion: _none, ...metadata } = object.metadata;
+  return { ...object, metadata: metadata as StoredObject['metadata'] };
 }
 
 /** Where an object lies among the others of its kind: their order in lists. */

@@ -127,6 +127,9 @@ function askOnce(
   const as = asking.as ?? (token === undefined ? credentials.admin : undefined);
   const { promise, resolve, reject } = Promise.withResolvers<Answered>();
   const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const sent = typeof body === 'object' ? JSON.stringify(body) : body;
+  // Said for every method: Node says it of itself only for those that usually have a body.
+  const length = sent === undefined ? {} : { 'content-length': Buffer.byteLength(sent) };
   const type = typeof body === 'object' ? { 'content-type': 'application/json' } : {};
   const request = httpsRequest(
     {
@@ -136,7 +139,7 @@ function askOnce(
       method,
       ca: credentials.authority.certificatePem,
       ...(as === undefined ? {} : { cert: as.certificatePem, key: as.privateKeyPem }),
-      headers: { ...authorization, ...type, ...headers },
+      headers: { ...authorization, ...type, ...length, ...headers },
       agent: false,
     },
     (response) => {
@@ -155,6 +158,6 @@ function askOnce(
     },
   );
   request.on('error', reject);
-  request.end(typeof body === 'object' ? JSON.stringify(body) : body);
+  request.end(sent);
   return promise;
 }

@@ -11,7 +11,7 @@ const OPERATIONS_MAX = 10_000;
 /** Applies a JSON patch (RFC 6902): all of its operations or, when one fails, none. */
 export function jsonPatch(target: unknown, patch: unknown): JsonPatchResult {
   if (!isList(patch)) {
-    return malformed('json: cannot unmarshal object into Go value of type jsonpatch.Patch');
+    return malformed('json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp');
   }
   if (patch.length > OPERATIONS_MAX) {
     return malformed(
@@ -56,7 +56,7 @@ function applyOperation(
     case 'copy':
       return transfer(document, op, readPointer(from), target);
     default:
-      return malformed(`Unexpected kind: ${String(op)}`);
+      return inapplicable(`Unexpected kind: ${String(op)}`);
   }
 }
 

@@ -1,6 +1,6 @@
 import { ApiError, badRequest, unsupportedMediaType } from '../errors.ts';
 import type { JsonObject } from '../json.ts';
-import { isObject } from '../json.ts';
+import { isList, isObject } from '../json.ts';
 import type { ServedKind } from '../kinds.ts';
 import type { StoredObject } from '../object.ts';
 import { jsonPatch } from './json-patch.ts';
@@ -26,11 +26,11 @@ export function applyPatch(
   current: StoredObject,
   patch: { readonly type: Exclude<PatchType, 'apply'>; readonly body: unknown },
 ): unknown {
-  if (patch.type === 'json') return applyJsonPatch(kind, current, patch.body);
+  if (patch.type === 'json') return applyJsonPatch(current, patch.body);
   if (!isObject(patch.body)) {
-    throw badRequest(
-      'json: cannot unmarshal the patch into Go value of type map[string]interface {}',
-    );
+    const what = isList(patch.body) ? 'array' : patch.body === null ? 'null' : typeof patch.body;
+    const why = `json: cannot unmarshal ${what} into Go value of type map[string]interface {}`;
+    throw badRequest(patch.type === 'merge' ? `error decoding patch: ${why}` : why);
   }
   if (patch.type === 'merge') return mergePatch(current, patch.body);
   return applyStrategic(kind, current, patch.body);
@@ -43,17 +43,10 @@ function applyStrategic(kind: ServedKind, current: StoredObject, patch: JsonObje
   throw badRequest(result.message);
 }
 
-function applyJsonPatch(kind: ServedKind, current: StoredObject, body: unknown): unknown {
+function applyJsonPatch(current: StoredObject, body: unknown): unknown {
   const result = jsonPatch(current, body);
   if (result.kind === 'patched') return result.value;
-  if (result.kind === 'malformed') throw badRequest(result.message);
+  if (result.kind === 'malformed') throw badRequest(`error decoding patch: ${result.message}`);
   const message = 'the server rejected our request due to an error in our request';
-  throw new ApiError(422, 'Invalid', message, {
-    details: {
-      name: current.metadata.name,
-      ...(kind.group === '' ? {} : { group: kind.group }),
-      kind: kind.plural,
-      causes: [{ reason: 'UnexpectedServerResponse', message: result.message }],
-    },
-  });
+  throw new ApiError(422, 'Invalid', message, { details: {} });
 }

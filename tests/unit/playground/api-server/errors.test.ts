@@ -53,7 +53,12 @@ describe('ApiError', () => {
     [unauthorized(), 401, 'Unauthorized', 'Unauthorized'],
     [gone('too late'), 410, 'Expired', 'too late'],
     [tooOldResourceVersion(3, 7), 410, 'Expired', 'too old resource version: 3 (7)'],
-    [tooLargeResourceVersion(9, 7), 504, 'Timeout', 'Too large resource version: 9, current: 7'],
+    [
+      tooLargeResourceVersion(9, 7),
+      504,
+      'Timeout',
+      'Timeout: Too large resource version: 9, current: 7',
+    ],
     [
       unsupportedMediaType(['a/b', 'c/d']),
       415,

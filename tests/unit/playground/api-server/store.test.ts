@@ -101,7 +101,7 @@ describe('Store', () => {
     const { metadata } = store.create(kind, 'shop', configMap('a'), asTester);
     const stale = { preconditions: { uid: 'other' } };
     expect(refusal(() => store.delete(kind, place, stale)).message).to.equal(
-      `Operation cannot be fulfilled on configmaps "a": Precondition failed: UID in precondition: other, UID in object meta: ${metadata.uid}`,
+      `Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (other) does not match the UID in record (${metadata.uid}). The object might have been deleted and then recreated`,
     );
     expect(store.delete(kind, place, { preconditions: { uid: metadata.uid } }).removed).to.equal(
       true,

@@ -75,7 +75,7 @@ describe('jsonPatch()', () => {
     [{ op: 'add' }, 'malformed'],
     [[{ op: 'add', path: '/a' }], 'malformed'],
     [[{ op: 'add', path: 'a', value: 1 }], 'malformed'],
-    [[{ op: 'delete', path: '/a' }], 'malformed'],
+    [[{ op: 'delete', path: '/a' }], 'inapplicable'],
     [[{ op: 'remove', path: '/none' }], 'inapplicable'],
     [[{ op: 'replace', path: '/none', value: 1 }], 'inapplicable'],
     [[{ op: 'add', path: '/none/deeper', value: 1 }], 'inapplicable'],
