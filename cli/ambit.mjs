@@ -11,7 +11,10 @@ const setup = spawnSync(process.execPath, [`${root}tools/setup.mjs`, 'up'], {
 if (setup.status !== 0) process.exit(setup.status ?? 1);
 const brought = `${root}node_modules/.bin/node`;
 const node = existsSync(brought) ? brought : process.execPath;
-const child = spawn(node, [`${root}cli/main.ts`, ...process.argv.slice(2)], { stdio: 'inherit' });
+const args = [`${root}cli/main.ts`, ...process.argv.slice(2)];
+// Newer versions become the other program: whatever ends this process ends the command.
+if (process.execve !== undefined) process.execve(node, [node, ...args]);
+const child = spawn(node, args, { stdio: 'inherit' });
 // The terminal sends SIGINT to the child too; the others come to us alone.
 process.on('SIGINT', () => {});
 for (const name of ['SIGTERM', 'SIGHUP']) process.on(name, () => child.kill(name));

@@ -1,4 +1,12 @@
-import { accessSync, chmodSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 import { parse } from 'yaml';
@@ -8,7 +16,13 @@ export function kubeconfigProblem(file: string, name: string): string | undefine
   const directory = dirname(resolve(file));
   if (!isWritable(directory)) return `${directory} is not a directory that can be written to`;
   if (!existsSync(file)) return undefined;
-  const text = readFileSync(file, 'utf8');
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    // A directory, or somebody else's.
+    return error instanceof Error ? error.message : String(error);
+  }
   if (text.trim() === '' || isOf(text, name)) return undefined;
   return 'it is there already, and holds something else than an earlier cluster of the same name';
 }
@@ -18,6 +32,11 @@ export function copyKubeconfig(from: string, to: string): void {
   writeFileSync(to, readFileSync(from), { mode: MODE });
   // An older one keeps its mode otherwise.
   chmodSync(to, MODE);
+}
+
+/** Removes a kubeconfig, unless it has become that of something else than the cluster `name`. */
+export function removeKubeconfig(file: string, name: string): void {
+  if (existsSync(file) && isOf(readFileSync(file, 'utf8'), name)) rmSync(file);
 }
 
 const MODE = 0o600;

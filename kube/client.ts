@@ -165,6 +165,11 @@ export class KubeClient {
     return (await this.#transport.exchange({ method, path, body })) as T;
   }
 
+  /** What is not JSON, such as logs, as it comes. */
+  text(path: string): Promise<string> {
+    return this.#transport.exchangeText({ method: 'GET', path });
+  }
+
   /**
    * The changes from a version on. Ends when the server ends it (it always does, after some minutes)
    * or `signal` aborts; throws when it fails. An Informer starts it again and misses nothing.
@@ -197,6 +202,10 @@ export class KubeClient {
   /** Ends every connection. What is on its way fails. */
   close(): void {
     this.#transport.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /** `expired`: the server has given up the version while we read its pages. */

@@ -70,7 +70,7 @@ export class Transport {
    * @throws KubeError for an answer that is not 2xx. @throws KubeConnectionError for none.
    */
   async exchange(exchange: Exchange): Promise<unknown> {
-    const text = await this.#exchangeText(exchange);
+    const text = await this.exchangeText(exchange);
     if (text === '') return undefined;
     try {
       return JSON.parse(text);
@@ -98,7 +98,8 @@ export class Transport {
     this.#agents.streams.destroy();
   }
 
-  async #exchangeText(exchange: Exchange): Promise<string> {
+  /** As {@link exchange}, for an answer that is not JSON. */
+  async exchangeText(exchange: Exchange): Promise<string> {
     try {
       return await this.#exchangeOnce(exchange);
     } catch (error) {

@@ -1,5 +1,6 @@
 import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { LogLevels, parseLogFilter } from '#common/log/filter.ts';
@@ -13,8 +14,8 @@ import { planNetwork } from './network.ts';
 import { StateDirectory } from './state-directory.ts';
 
 /**
- * Runs a cluster inside its namespaces until it is told to end. Prints a line with `ready`, the URL of the API server and
- * the path of the kubeconfig when both can be used and the nodes are ready.
+ * Runs a cluster inside its namespaces until it is told to end. Prints a line with `serving`, the URL of the API server and
+ * the path of the kubeconfig when both can be used, and one with `ready` when the nodes are.
  */
 export async function runCluster(config: PlaygroundConfig, inside: Inside): Promise<void> {
   const state = new StateDirectory(config.stateDirectory);
@@ -44,21 +45,39 @@ export async function runCluster(config: PlaygroundConfig, inside: Inside): Prom
   const end = Promise.withResolvers<void>();
   const stop = (): void => end.resolve();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop);
-  // Who started us holds the other end.
-  if (!config.detached) process.stdin.on('end', stop).on('error', stop).resume();
+  untilToldToStay(stop);
   // Nobody may be listening any more.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   let kept: 'nothing' | 'logs' = 'logs';
   try {
-    const started = await Promise.race([cluster.start().then(() => true), end.promise]);
-    if (started === true) process.stdout.write(`ready ${url} ${state.file('kubeconfig')}\n`);
-    await end.promise;
+    const start = async (): Promise<void> => {
+      await cluster.serve();
+      process.stdout.write(`serving ${url} ${state.file('kubeconfig')}\n`);
+      await cluster.startNodes();
+      process.stdout.write('ready\n');
+    };
+    await Promise.race([start(), end.promise, cluster.lost]);
+    await Promise.race([end.promise, cluster.lost]);
     kept = 'nothing';
   } finally {
     await cluster.stop();
     await writer.flush();
     state.clean(kept);
   }
+}
+
+/** Who started us holds the other end of our input: when they have gone we go, unless they have said otherwise. */
+function untilToldToStay(stop: () => void): void {
+  let stays = false;
+  const input = createInterface({ input: process.stdin });
+  input.on('line', (line) => {
+    if (line === 'stay') stays = true;
+  });
+  const gone = (): void => {
+    if (!stays) stop();
+  };
+  process.stdin.on('error', gone);
+  input.on('close', gone);
 }
 
 /** The same in all process namespaces: it counts from the machine's start. The first process of ours was started by the same. */

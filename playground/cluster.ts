@@ -11,7 +11,7 @@ import type { ClusterNetwork, NodeNetwork } from './network.ts';
 import { createNetwork } from './network.ts';
 import type { ImageProgram } from './node/images.ts';
 import { startNode } from './node-process.ts';
-import { Part } from './part.ts';
+import { Part, type PartOptions } from './part.ts';
 import { clusterReady } from './readiness.ts';
 import { SMALL_MEMORY } from './small-memory.ts';
 import { removeCgroups, type StateDirectory } from './state-directory.ts';
@@ -39,22 +39,35 @@ export const CLUSTER_DNS = '10.96.0.10';
 export class Cluster {
   readonly #options: ClusterOptions;
   readonly #parts: Part[] = [];
+  readonly #lost = Promise.withResolvers<never>();
+  /** Rejects when the cluster cannot go on: its objects are in the memory of the API server. */
+  readonly lost: Promise<never> = this.#lost.promise;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
   }
 
-  /** Makes the network and starts everything. Resolves when the API server answers and all nodes are ready. */
-  async start(): Promise<void> {
+  /** Makes the network. Resolves when the API server answers. */
+  async serve(): Promise<void> {
     const { network, state } = this.#options;
     await createNetwork(network);
     state.directory('log');
-    await this.#run('api-server', () => this.#startApiServer(), /^ready /);
+    this.lost.catch(() => undefined);
+    const onLost = (how: string): void =>
+      this.#lost.reject(
+        new Error(`the API server has ended (${how}), and with it all objects of the cluster`),
+      );
+    await this.#run('api-server', () => this.#startApiServer(), /^ready /, { onLost });
+  }
+
+  /** Starts what else there is. Resolves when all nodes are ready. */
+  async startNodes(): Promise<void> {
+    const { network, state } = this.#options;
     await Promise.all([
       this.#run('controllers', () => this.#startControllers(), /^ready$/),
       ...network.nodes.map(async (node) => {
         const log = state.file('nodes', node.name, 'kubelet.log');
-        await this.#run(node.name, () => this.#startNode(node), undefined, log);
+        await this.#run(node.name, () => this.#startNode(node), undefined, { logFile: log });
       }),
     ]);
     await this.#ready();
@@ -72,9 +85,10 @@ export class Cluster {
     name: string,
     start: () => ChildProcess,
     ready: RegExp | undefined,
-    logFile: string = this.#options.state.file('log', `${name}.log`),
+    more: Partial<PartOptions> = {},
   ): Promise<void> {
-    const part = new Part({ name, start, ready, logFile, log: this.#options.log });
+    const logFile = this.#options.state.file('log', `${name}.log`);
+    const part = new Part({ name, start, ready, logFile, log: this.#options.log, ...more });
     this.#parts.push(part);
     await part.start();
   }

@@ -15,10 +15,8 @@ export interface PlaygroundConfig {
   readonly images: ReadonlyMap<string, ImageProgram>;
   /** Of the API server on the machine's loopback; 0: a free one. */
   readonly port: number;
-  /** The end of the standard input does not end the cluster. */
-  readonly detached: boolean;
-  /** Not to run a cluster, but to end the one that runs. */
-  readonly down: boolean;
+  /** What is to be done: to run a cluster, to end the one that runs, or to remove what one that has ended has left. */
+  readonly task: 'run' | 'down' | 'sweep';
   /** Set when this process is inside the cluster's namespaces already. */
   readonly inside: Inside | undefined;
 }
@@ -39,8 +37,9 @@ const PORT_MAX = 65_535;
 
 export const usage: string = `Usage: node playground/main.ts --state DIRECTORY [options]
 
-Runs a cluster until it gets SIGTERM or SIGINT, or its standard input ends. Prints "ready", the URL of its API server and
-the path of its kubeconfig when it can be used. Needs root or user namespaces.
+Runs a cluster until it gets SIGTERM or SIGINT, or its standard input ends without a last line "stay". Prints "serving",
+the URL of its API server and the path of its kubeconfig when these can be used, and "ready" when its nodes are. Needs root
+or user namespaces.
 
   --state DIRECTORY       where clusters keep their directories
   --name NAME             of this cluster, and of its directory in there (default: ambit)
@@ -48,8 +47,8 @@ the path of its kubeconfig when it can be used. Needs root or user namespaces.
   --image NAME=PROGRAM    the image NAME runs PROGRAM of this machine; repeatable
   --images FILE           such lines from a file; empty lines and those that begin with # don't count
   --port N                of the API server, on this machine's loopback (default: a free one)
-  --detached              goes on when its standard input ends
-  --down                  ends the cluster of this name instead, and everything that it has left
+  --down                  ends the cluster of this name instead, and removes everything that it has left
+  --sweep                 only removes what one that has ended has left
 `;
 
 /** Reads the command line; every problem at once. */
@@ -69,7 +68,9 @@ export function readConfig(args: readonly string[]): PlaygroundConfigRead {
   }
   // Those of the machine are not to be seen in the cluster.
   if (/^\/(?:run|proc|var\/run)(?:\/|$)/.test(resolve(state))) {
-    problems.push(`--state ${JSON.stringify(state)}: want a directory outside of /run and /proc`);
+    problems.push(
+      `--state ${JSON.stringify(state)}: want a directory outside of /run and /proc (for the command ambit: in XDG_STATE_HOME)`,
+    );
   }
   if (!/^\d{1,5}$/.test(port) || Number(port) > PORT_MAX) {
     problems.push(`--port ${JSON.stringify(port)}: want a number from 0 to ${PORT_MAX}`);
@@ -83,8 +84,7 @@ export function readConfig(args: readonly string[]): PlaygroundConfigRead {
     nodes: Number(nodes),
     images,
     port: Number(port),
-    detached: given.detached === true,
-    down: given.down === true,
+    task: given.down === true ? 'down' : given.sweep === true ? 'sweep' : 'run',
     inside:
       outsidePid === undefined
         ? undefined
@@ -102,8 +102,9 @@ function readImages(
   const images = new Map(builtInImages());
   const lines: string[] = [];
   if (file !== undefined) {
-    if (existsSync(file)) lines.push(...readFileSync(file, 'utf8').split('\n'));
-    else problems.push(`--images ${JSON.stringify(file)}: there is no such file`);
+    const text = readText(file);
+    if (typeof text === 'string') lines.push(...text.split('\n'));
+    else problems.push(`--images ${JSON.stringify(file)}: ${text.problem}`);
   }
   const fromFile = lines
     .map((line) => line.trim())
@@ -116,13 +117,22 @@ function readImages(
   return images;
 }
 
+function readText(file: string): string | { readonly problem: string } {
+  if (!existsSync(file)) return { problem: 'there is no such file' };
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : String(error) };
+  }
+}
+
 interface Given {
   readonly state?: string | undefined;
   readonly name?: string | undefined;
   readonly nodes?: string | undefined;
   readonly port?: string | undefined;
-  readonly detached?: boolean | undefined;
   readonly down?: boolean | undefined;
+  readonly sweep?: boolean | undefined;
   readonly image?: readonly string[] | undefined;
   readonly images?: string | undefined;
   readonly listener?: string | undefined;
@@ -138,8 +148,8 @@ function tryParse(args: readonly string[]): Given | string {
     nodes: text,
     port: text,
     images: text,
-    detached: flag,
     down: flag,
+    sweep: flag,
     listener: text,
     'outside-pid': text,
     image: { type: 'string', multiple: true },

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 
 import type { PlaygroundConfig } from './config.ts';
-import { processStartTime, StateDirectory } from './state-directory.ts';
+import { type ClusterOwner, processStartTime, StateDirectory } from './state-directory.ts';
 
 /** A cluster ends its pods, its nodes and itself in this time, or is ended. */
 const END_MS_MAX = 20_000;
@@ -13,26 +13,32 @@ export async function endCluster(
 ): Promise<string> {
   const name = JSON.stringify(config.name);
   const state = new StateDirectory(config.stateDirectory);
-  const standing = state.standing();
-  if (standing.kind === 'free') {
-    // Logs of one that could not start may be there.
-    state.clean('nothing');
-    return `There is no cluster named ${name}.`;
-  }
-  if (standing.kind === 'left') {
-    state.clean('nothing');
-    return `The cluster ${name} had ended already; what it had left is removed.`;
-  }
-  const { pid, startTime } = standing.owner;
-  end(pid, 'SIGTERM');
-  for (let deadlineMs = Date.now() + END_MS_MAX; processStartTime(pid) === startTime; ) {
+  const found = state.standing().kind;
+  const killAtMs = Date.now() + END_MS_MAX;
+  const told = new Map<number, string>();
+  for (;;) {
+    const standing = state.standing();
+    // It may have passed on to another process since the last look.
+    if (standing.kind === 'running') told.set(...tell(standing.owner, told));
+    const running = [...told].filter(([pid, startTime]) => processStartTime(pid) === startTime);
+    if (running.length === 0) break;
+    if (Date.now() > killAtMs) for (const [pid] of running) end(pid, 'SIGKILL');
     await wait(POLL_MS);
-    if (Date.now() < deadlineMs) continue;
-    end(pid, 'SIGKILL');
-    deadlineMs = Number.POSITIVE_INFINITY;
   }
-  state.clean('nothing');
-  return `The cluster ${name} has ended.`;
+  // Logs of one that could not start may be there, too.
+  state.sweep();
+  if (found === 'free') return `There is no cluster named ${name}.`;
+  if (found === 'running') return `The cluster ${name} has ended.`;
+  return `The cluster ${name} had ended already; what it had left is removed.`;
+}
+
+/** Once each. */
+function tell(
+  { pid, startTime }: ClusterOwner,
+  told: ReadonlyMap<number, string>,
+): readonly [number, string] {
+  if (told.get(pid) !== startTime) end(pid, 'SIGTERM');
+  return [pid, startTime];
 }
 
 function end(pid: number, signal: NodeJS.Signals): void {

@@ -6,6 +6,7 @@ const { readConfig, usage } = await import('./config.ts');
 const { enterNamespaces } = await import('./namespaces.ts');
 const { runCluster } = await import('./app.ts');
 const { endCluster } = await import('./ending.ts');
+const { StateDirectory } = await import('./state-directory.ts');
 
 const args = process.argv.slice(2);
 if (args.includes('--help') || args.includes('-h')) {
@@ -20,7 +21,8 @@ if (read.kind === 'refused') {
 }
 try {
   const { config } = read;
-  if (config.down) process.stdout.write(`${await endCluster(config)}\n`);
+  if (config.task === 'down') process.stdout.write(`${await endCluster(config)}\n`);
+  else if (config.task === 'sweep') new StateDirectory(config.stateDirectory).sweep();
   else if (config.inside !== undefined) await runCluster(config, config.inside);
   else enterNamespaces(config, args);
   process.exit(0);

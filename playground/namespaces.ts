@@ -47,7 +47,6 @@ export function enterNamespaces(config: PlaygroundConfig, args: readonly string[
   });
   if (trial.status !== 0) throw new Error(refusal(trial.stderr ?? String(trial.error?.message)));
   const state = new StateDirectory(config.stateDirectory);
-  state.prepare();
   // This process stays as the one that waits for the others to end.
   const standing = state.claim({
     pid: process.pid,

@@ -14,6 +14,8 @@ export interface PartOptions {
   /** Where its standard error goes; what it prints goes there too. */
   readonly logFile: string;
   readonly log: Logger;
+  /** Called when it ends by itself after it was ready, with how; it is not started again then. */
+  readonly onLost?: (how: string) => void;
 }
 
 /** At once at first, later and later when it ends again and again. */
@@ -91,6 +93,11 @@ export class Part {
     if (!this.#wasReady) {
       const said = lastLine(logFile);
       this.#ready.reject(new Error(`${name} ended before it was ready (${how}): ${said}`));
+      return;
+    }
+    if (this.#options.onLost !== undefined) {
+      log.error('a part has ended', { part: name, how });
+      this.#options.onLost(how);
       return;
     }
     if (Date.now() - startedMs >= STABLE_MS) this.#failures = 0;

@@ -1,7 +1,8 @@
 import {
+  closeSync,
   existsSync,
-  linkSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -11,7 +12,9 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+
+import { flock } from '#linux/libc.ts';
 
 /** The process that a cluster hangs on. Its start time tells it from another one that got its number later. */
 export interface ClusterOwner {
@@ -23,6 +26,8 @@ export interface ClusterOwner {
 
 /** Keys, settings and the first logs; a cluster that runs for days writes more. */
 const FREE_BYTES_MIN = 16 << 20;
+
+const LOCK_EXCLUSIVE = 2;
 
 class FullDisk extends Error {
   readonly code = 'ENOSPC';
@@ -56,28 +61,21 @@ export class StateDirectory {
     this.path = path;
   }
 
-  /** Throws when it can't be made or written to, with what is wrong with it. */
+  /** Throws when it can't be made or written to, with what is wrong with it; then it is not there. */
   prepare(freeBytesOf: (path: string) => number = freeBytes): void {
-    try {
-      mkdirSync(this.path, { recursive: true, mode: 0o700 });
-      if (freeBytesOf(this.path) < FREE_BYTES_MIN) throw new FullDisk();
+    this.#orSay(() => {
+      // Not recursive: that answers ENOENT for a file system that cannot be written to.
+      if (!existsSync(this.path)) mkdirSync(this.path, { mode: 0o700 });
+      try {
+        if (freeBytesOf(this.path) < FREE_BYTES_MIN) throw new FullDisk();
+      } catch (error) {
+        rmdirSync(this.path);
+        throw error;
+      }
       const probe = join(this.path, '.probe');
       writeFileSync(probe, 'x'.repeat(4_096));
       rmSync(probe);
-    } catch (error) {
-      const { code = '', message } = error as NodeJS.ErrnoException;
-      const hints = new Map([
-        ['ENOSPC', `the disk is full, want ${FREE_BYTES_MIN >> 20} MB`],
-        ['EACCES', 'it belongs to somebody else'],
-        ['EROFS', 'it cannot be written to'],
-        ['ENOTDIR', 'a part of the path is a file'],
-        ['EEXIST', 'a file is in its place'],
-      ]);
-      throw new Error(
-        `Cannot use the state directory ${JSON.stringify(this.path)}: ${hints.get(code) ?? message}`,
-        { cause: error },
-      );
-    }
+    });
   }
 
   file(...names: readonly string[]): string {
@@ -107,21 +105,15 @@ export class StateDirectory {
 
   /** Takes it for `owner`, cleaned, unless somebody has it who still runs. Answers how it was found. */
   claim(owner: ClusterOwner): ClusterStanding {
-    const standing = this.standing();
-    if (standing.kind === 'running') return standing;
-    this.clean('nothing');
-    this.prepare();
-    try {
-      // Whole, and only one of two who try at once.
-      const own = this.file(`${OWNER_FILE}.${owner.pid}`);
-      writeFileSync(own, JSON.stringify(owner), { mode: 0o600 });
-      linkSync(own, this.file(OWNER_FILE));
-      rmSync(own);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      return this.standing();
-    }
-    return standing;
+    const decide = (): ClusterStanding => {
+      const standing = this.standing();
+      if (standing.kind === 'running') return standing;
+      this.#clean('nothing');
+      this.prepare();
+      this.record(owner);
+      return standing;
+    };
+    return this.#orSay(() => this.#alone(decide));
   }
 
   /** Writes down another process of the same owner, on which the cluster hangs from now on. */
@@ -131,8 +123,20 @@ export class StateDirectory {
     renameSync(`${path}.new`, path);
   }
 
-  /** Removes what a run has left, its control groups included. Its processes must have gone. */
+  /** Removes what our run has left, its control groups included. Its processes must have gone. */
   clean(keep: 'nothing' | 'logs'): void {
+    this.#alone(() => this.#clean(keep));
+  }
+
+  /** Removes what a run has left, unless it is still running. */
+  sweep(): void {
+    if (!existsSync(this.path)) return;
+    this.#alone(() => {
+      if (this.standing().kind !== 'running') this.#clean('nothing');
+    });
+  }
+
+  #clean(keep: 'nothing' | 'logs'): void {
     const standing = this.standing();
     if (standing.kind !== 'free') removeCgroups(standing.owner.cgroups);
     if (!existsSync(this.path)) return;
@@ -142,6 +146,41 @@ export class StateDirectory {
       rmSync(this.file(name), { recursive: true, force: true });
     }
     if (!names.some((each) => kept.has(each))) rmdirSync(this.path);
+  }
+
+  /** What it answers is decided by one process at a time, whatever the cluster's name. */
+  #alone<T>(decide: () => T): T {
+    const base = dirname(this.path);
+    mkdirSync(base, { recursive: true, mode: 0o700 });
+    const fd = openSync(base, 'r');
+    try {
+      flock(fd, LOCK_EXCLUSIVE);
+      return decide();
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #orSay<T>(use: () => T): T {
+    try {
+      return use();
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      // Not of the system: it says what is wrong.
+      if (code === undefined) throw error;
+      const hints = new Map([
+        ['ENOSPC', `the disk is full, want ${FREE_BYTES_MIN >> 20} MB`],
+        ['EACCES', 'it belongs to somebody else'],
+        ['EPERM', 'it belongs to somebody else'],
+        ['EROFS', 'it cannot be written to'],
+        ['ENOTDIR', 'a part of the path is a file'],
+        ['EEXIST', 'a file is in its place'],
+      ]);
+      throw new Error(
+        `Cannot use the state directory ${JSON.stringify(this.path)}: ${hints.get(code) ?? message}`,
+        { cause: error },
+      );
+    }
   }
 }
 

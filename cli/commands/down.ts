@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
 import { parseArgs } from 'node:util';
 
-import { playgroundCommand } from '../playground.ts';
+import { runTask } from '../cluster-process.ts';
 
 export const downUsage = `Usage: ambit down [--name NAME]
 
@@ -22,17 +21,5 @@ export async function down(args: readonly string[]): Promise<number> {
     );
     return 1;
   }
-  return endCluster(name, 'inherit');
-}
-
-/** Ends the cluster of this name; answers the exit code. */
-export async function endCluster(name: string, output: 'inherit' | 'ignore'): Promise<number> {
-  const [program = '', ...first] = playgroundCommand();
-  const child = spawn(program, [...first, '--name', name, '--down'], {
-    stdio: ['ignore', output, 'inherit'],
-  });
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  child.once('error', reject);
-  child.once('exit', (code) => resolve(code ?? 1));
-  return promise;
+  return runTask(name, '--down', 'inherit');
 }

@@ -21,7 +21,7 @@ describe('the demo of the whole mesh', () => {
 
   it('leaves nothing behind when it is interrupted', async () => {
     const demo = start(program('tests/demo/mesh/main.ts', '--once'));
-    await demo.waitFor(/kubectl apply -R/, STORY_DEADLINE_MS / 2);
+    await demo.waitFor(/^ *nodes 2\/2 /, STORY_DEADLINE_MS / 2);
     expect(leftBy(demo.pid)).to.not.deep.equal([]);
     demo.signal('SIGINT');
     demo.signal('SIGINT');

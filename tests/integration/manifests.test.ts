@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 
+import { createObjects } from '#cli/mesh/install.ts';
+import { readManifests } from '#cli/mesh/manifests.ts';
 import { KubeClient } from '#kube/client.ts';
 import type { DaemonSet, Deployment, KubeObject, PodSpec } from '#kube/resources.ts';
 import { builtInImages } from '#playground/images/built-in.ts';
 import { findImage } from '#playground/node/images.ts';
 import { type Answered, startApiServer, type TestApiServer } from '#tests/bed/api-server.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
 
 const PEER = 'PeerAuthentication';
 const POLICY = 'AuthorizationPolicy';
@@ -28,7 +29,7 @@ describe('manifests', () => {
   before(async () => {
     api = await startApiServer();
     client = new KubeClient(api.access());
-    for (const object of objects) await createObject(client, object);
+    await createObjects(client, objects);
   });
 
   after(async () => {

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 
 import { expect } from 'chai';
@@ -274,6 +275,42 @@ describe('the end of a cluster', function () {
     expect(down).to.include({ code: 0, stdout: 'The cluster "one" has ended.\n' });
     const again = await clusters.ambit('down', '--name', 'one');
     expect(again).to.include({ code: 0, stdout: 'There is no cluster named "one".\n' });
+  });
+
+  it('comes with its API server, which has all objects, and says so', async () => {
+    const cluster = await clusters.up('one', '--nodes', '1');
+    cluster.client.close();
+    const [server] = processesOf(`${clusters.directory}/ambit/one\0--name`);
+    process.kill(Number(server), 'SIGKILL');
+    expect((await cluster.process.exited).code).to.equal(1);
+    expect(cluster.process.lines.join('\n')).to.include(
+      'the API server has ended (SIGKILL), and with it all objects of the cluster',
+    );
+  });
+
+  it('comes when it is interrupted while it starts, also when it would go on alone', async () => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const) {
+      const up = clusters.start('one', '--detach');
+      await up.waitFor(/^ {2}API server/, 60_000);
+      up.signal(signal);
+      const { code } = await up.exited;
+      if (signal === 'SIGKILL') await clusters.ambit('down', '--name', 'one');
+      else expect(code).to.equal(128 + constants.signals[signal]);
+      expect(processesOf(clusters.directory), signal).to.deep.equal([]);
+      expect(readdirSync(join(clusters.directory, 'ambit')), signal).to.deep.equal([]);
+    }
+  });
+
+  it('is no matter for others of the same name that were refused', async () => {
+    const tried = await Promise.all(
+      [1, 2, 3].map(async () =>
+        clusters.ambit('up', '--name', 'one', '--nodes', '1', '--bare', '--detach'),
+      ),
+    );
+    expect(tried.map(({ code }) => code)).to.have.members([0, 1, 1]);
+    const refused = tried.filter(({ code }) => code === 1);
+    for (const { stderr } of refused) expect(stderr).to.include('named "one" runs already');
+    await clusters.ambit('down', '--name', 'one');
   });
 
   it('leaves nothing but files when everything is killed, and the next run removes those', async () => {

@@ -21,12 +21,22 @@ export class Clusters implements AsyncDisposable {
     return run(program('cli/main.ts', ...args), { env, deadlineMs: DEADLINE_MS });
   }
 
-  /** Starts `ambit up` and waits until it is ready. */
+  /** A cluster with nothing in it. */
   async up(name: string, ...args: readonly string[]): Promise<Cluster> {
+    return this.upWithMesh(name, '--bare', ...args);
+  }
+
+  /** Starts `ambit up`, with the mesh. */
+  start(name: string, ...args: readonly string[]): Running {
     this.#names.add(name);
     const command = program('cli/main.ts', 'up', '--name', name, ...args);
-    const running = start(command, { env: { XDG_STATE_HOME: this.directory } });
-    const line = await running.waitFor(/^export KUBECONFIG=/, DEADLINE_MS);
+    return start(command, { env: { XDG_STATE_HOME: this.directory } });
+  }
+
+  /** The same, and waits until everything is ready. */
+  async upWithMesh(name: string, ...args: readonly string[]): Promise<Cluster> {
+    const running = this.start(name, ...args);
+    const line = await running.waitFor(/^export KUBECONFIG=/, 2 * DEADLINE_MS);
     return new Cluster(running, line.slice('export KUBECONFIG='.length));
   }
 

@@ -9,9 +9,8 @@ import { type Exit, program, type Running, start } from '#tests/bed/process.ts';
 import { type AccessLogLine, findAccessLog } from '../access-log.ts';
 import { Kubectl } from './kubectl.ts';
 
-export const MANIFESTS: string = fileURLToPath(new URL('../../../manifests', import.meta.url));
 const SAMPLES = fileURLToPath(new URL('../../../samples/', import.meta.url));
-const UP_DEADLINE_MS = 120_000;
+const UP_DEADLINE_MS = 180_000;
 const LOG_DEADLINE_MS = 10_000;
 const LOG_POLL_MS = 100;
 

@@ -1,6 +1,5 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import type { KubeClient } from '#kube/client.ts';
 import { EVENTS, PODS, type Pod } from '#kube/resources.ts';
@@ -12,7 +11,6 @@ import { type Cluster, Clusters } from '#tests/support/cluster.ts';
 /** A machine that is shared may take long for what takes it a second alone. */
 const DEADLINE_MS = 60_000;
 const POLL_MS = 10;
-const MANIFESTS = fileURLToPath(new URL('../../../manifests', import.meta.url));
 
 export const MESH = 'istio-system';
 export const REDIRECTION = 'ambient.istio.io/redirection';
@@ -49,13 +47,8 @@ export class MeshCluster implements AsyncDisposable {
   static async up(name: string): Promise<MeshCluster> {
     const clusters = new Clusters();
     try {
-      const cluster = await clusters.up(name);
-      const mesh = new MeshCluster(clusters, cluster, await BedSockets.open());
-      await mesh.kubectl.must(['apply', '--recursive', '-f', MANIFESTS]);
-      for (const part of ['deployment/istiod', 'daemonset/istio-cni-node', 'daemonset/ztunnel']) {
-        await mesh.rolledOut(part);
-      }
-      return mesh;
+      const cluster = await clusters.upWithMesh(name);
+      return new MeshCluster(clusters, cluster, await BedSockets.open());
     } catch (error) {
       await clusters[Symbol.asyncDispose]();
       throw error;

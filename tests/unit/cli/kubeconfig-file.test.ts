@@ -1,11 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 
-import { copyKubeconfig, kubeconfigProblem } from '#cli/kubeconfig-file.ts';
+import { copyKubeconfig, kubeconfigProblem, removeKubeconfig } from '#cli/kubeconfig-file.ts';
 
 describe('kubeconfigProblem()', () => {
   let directory: string;
@@ -24,6 +24,10 @@ describe('kubeconfigProblem()', () => {
     expect(kubeconfigProblem(file, 'shop')).to.equal(undefined);
     writeFileSync(file, 'clusters: [{name: shop, cluster: {server: "https://127.0.0.1:1"}}]\n');
     expect(kubeconfigProblem(file, 'shop')).to.equal(undefined);
+  });
+
+  it('says so when there is something that is no file', () => {
+    expect(kubeconfigProblem(directory, 'shop')).to.include('EISDIR');
   });
 
   it('keeps files that hold something else', () => {
@@ -52,5 +56,20 @@ describe('kubeconfigProblem()', () => {
     copyKubeconfig(from, file);
     expect(readFileSync(file, 'utf8')).to.equal('text');
     expect(statSync(file).mode & 0o777).to.equal(0o600);
+  });
+});
+
+describe('removeKubeconfig()', () => {
+  it('removes that of the cluster, and nothing else', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'ambit-kubeconfig-'));
+    const file = join(directory, 'config');
+    writeFileSync(file, 'clusters: [{name: work}]');
+    removeKubeconfig(file, 'shop');
+    expect(readFileSync(file, 'utf8')).to.equal('clusters: [{name: work}]');
+    writeFileSync(file, 'clusters: [{name: shop}]');
+    removeKubeconfig(file, 'shop');
+    removeKubeconfig(file, 'shop');
+    expect(existsSync(file)).to.equal(false);
+    rmSync(directory, { recursive: true });
   });
 });

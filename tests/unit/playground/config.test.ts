@@ -20,8 +20,7 @@ describe('readConfig()', () => {
       stateDirectory: '/var/lib/clusters/ambit',
       nodes: 2,
       port: 0,
-      detached: false,
-      down: false,
+      task: 'run',
       inside: undefined,
     });
   });
@@ -63,5 +62,6 @@ describe('readConfig()', () => {
     expect(commandOf('example.com/b')).to.deep.equal(['tac']);
     expect(commandOf('ambit/echo')).not.to.equal(undefined);
     expect(problems('--state', '/x', '--images', file)[0]).to.include('there is no such file');
+    expect(problems('--state', '/x', '--images', tmpdir())[0]).to.include('EISDIR');
   });
 });

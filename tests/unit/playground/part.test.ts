@@ -9,7 +9,7 @@ import { afterEach, beforeEach, describe, it } from 'mocha';
 
 import { LogLevels, parseLogFilter } from '#common/log/filter.ts';
 import { Logger } from '#common/log/logger.ts';
-import { Part } from '#playground/part.ts';
+import { Part, type PartOptions } from '#playground/part.ts';
 
 describe('Part', () => {
   let directory: string;
@@ -39,9 +39,13 @@ describe('Part', () => {
     return new Logger({ levels, format: 'text', sink, now: Date.now }, 'test');
   }
 
-  function partOf(script: string, ready: RegExp | undefined): Part {
+  function partOf(
+    script: string,
+    ready: RegExp | undefined,
+    more: Partial<PartOptions> = {},
+  ): Part {
     const start = () => spawn('sh', ['-c', script], { stdio: ['pipe', 'pipe', 'ignore'] });
-    return new Part({ name: 'server', start, ready, logFile, log: partLog() });
+    return new Part({ name: 'server', start, ready, logFile, log: partLog(), ...more });
   }
 
   it('start() resolves when the process says that it is ready', async () => {
@@ -49,6 +53,15 @@ describe('Part', () => {
     await part.start();
     await part.stop();
     expect(lines).to.deep.equal([]);
+  });
+
+  it('is not started again where that makes no sense, but tells that it has ended', async () => {
+    const lost = Promise.withResolvers<string>();
+    const part = partOf('echo ready; exit 3', /^ready/, { onLost: lost.resolve });
+    await part.start();
+    expect(await lost.promise).to.equal('code 3');
+    await part.stop();
+    expect(lines.join()).to.match(/a part has ended.*server.*code 3/);
   });
 
   it('start() rejects with the last words of one that ends before', async () => {

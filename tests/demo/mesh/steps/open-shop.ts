@@ -1,5 +1,5 @@
 import type { Step } from '../../story.ts';
-import { hold, MANIFESTS, MESH, OUTSIDE, SHOP, type Shop, sample } from '../shop.ts';
+import { hold, MESH, OUTSIDE, SHOP, type Shop, sample } from '../shop.ts';
 import { STOCK } from '../transfer.ts';
 import { wireTap } from '../wire.ts';
 
@@ -12,13 +12,6 @@ export const openShop: Step<Shop> = {
     yield* shop.up();
     const { kubectl } = shop;
     yield await kubectl.must(['get', 'nodes']);
-    yield 'kubectl apply -R -f manifests/';
-    await kubectl.must(['apply', '-R', '-f', MANIFESTS]);
-    await rollouts(shop, MESH, [
-      'deployment/istiod',
-      'daemonset/istio-cni-node',
-      'daemonset/ztunnel',
-    ]);
     yield await kubectl.must(['get', 'pods', '-n', MESH, '-o', 'wide']);
     for (const namespace of [SHOP, OUTSIDE]) await kubectl.must(['create', 'namespace', namespace]);
     await kubectl.must(['apply', '-n', SHOP, '-f', '-'], sample('bookinfo/bookinfo.yaml'));
