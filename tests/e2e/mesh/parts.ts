@@ -38,6 +38,30 @@ export function theParts(on: () => Stage): void {
     for (const fd of open) mesh.sockets.close(fd);
   });
 
+  it('are there again when one is killed: what it carried is reset, and nothing goes past it', async () => {
+    const stage = on();
+    const { mesh, till, desk, nook } = stage;
+    const echo = { ip: desk.ip, port: ECHO };
+    const carried = await mesh.open(till, echo);
+    const elsewhere = await mesh.open(till, { ip: nook.ip, port: ECHO });
+    const tunnel = await mesh.tunnel(desk.node);
+    mesh.kill(tunnel);
+    expect(await mesh.sockets.receive(carried, 'the reset')).to.equal('ECONNRESET');
+    await mesh.until('the next one serves', async () => {
+      const client = await mesh.sockets.mustDial(till, echo);
+      try {
+        expect(await mesh.isTunneled(till, client)).to.equal(true);
+        return await mesh.isAlive(client);
+      } finally {
+        mesh.sockets.close(client);
+      }
+    });
+    const { status } = await mesh.pod(MESH, tunnel.name);
+    expect(status?.containerStatuses?.map(({ restartCount }) => restartCount)).to.deep.equal([1]);
+    expect(await mesh.isAlive(elsewhere)).to.equal(true);
+    for (const fd of [carried, elsewhere]) mesh.sockets.close(fd);
+  });
+
   it('are needed for a pod of the mesh to start, and its events say which is missing', async () => {
     const stage = on();
     const { mesh, till, guest, desk } = stage;

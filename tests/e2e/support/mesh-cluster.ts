@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import type { KubeClient } from '#kube/client.ts';
@@ -114,6 +114,13 @@ export class MeshCluster implements AsyncDisposable {
     );
     if (pod === undefined) throw new Error(`No node tunnel on ${node}`);
     return pod.metadata.name;
+  }
+
+  /** Ends the first process of a pod's container as a crash would. */
+  kill({ name, netns }: Home): void {
+    const [, pid] = /^\/proc\/(\d+)\//.exec(netns) ?? [];
+    if (pid === undefined) throw new Error(`No process of ${name} is known`);
+    process.kill(Number(pid), 'SIGKILL');
   }
 
   /** What a node tunnel knows of the mesh. */
@@ -260,21 +267,25 @@ export interface Dump {
   readonly policies: readonly { readonly name: string; readonly namespace: string }[];
 }
 
-/** The oldest process of a network namespace, given as `net:[4026531840]`, keeps a path to it. */
+/** The first process of a container in a network namespace, given as `net:[4026531840]`, keeps a path to it. */
 function findNetns(wanted: string): string {
   const path = readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .toSorted((a, b) => Number(a) - Number(b))
+    .filter((entry) => /^\d+$/.test(entry) && isFirstOfContainer(entry))
     .map((pid) => `/proc/${pid}/ns/net`)
-    .find((file) => readlink(file) === wanted);
+    .find((file) => readGone(() => readlinkSync(file)) === wanted);
   if (path === undefined) throw new Error(`No process is in ${wanted}`);
   return path;
 }
 
+/** Its number in the innermost of several process namespaces is 1. */
+function isFirstOfContainer(pid: string): boolean {
+  return /^NSpid:.*\t1$/m.test(readGone(() => readFileSync(`/proc/${pid}/status`, 'utf8')));
+}
+
 /** Processes come and go meanwhile. */
-function readlink(path: string): string {
+function readGone(read: () => string): string {
   try {
-    return readlinkSync(path);
+    return read();
   } catch {
     return '';
   }
