@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 
+import { type BackoffPlan, backoffMs } from '#common/backoff.ts';
+import { type Clock, systemClock } from '#common/clock.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
 
 import type { PodHost } from './inpod/pods.ts';
@@ -26,8 +27,8 @@ export interface NodeFacts {
 /** What of {@link Workers} is needed here. */
 export type PodWorkers = Pick<Workers, 'ask' | 'count'>;
 
-/** Between attempts to start a pod on a worker that stands in for one that died. */
-const RESTART_RETRY_MS = 5_000;
+/** Between attempts to start pods on a worker that stands in for one that died. */
+const RESTART_RETRY: BackoffPlan = { firstMs: 500, maxMs: 30_000, spread: 0.2 };
 
 /** Deals pods to workers: each pod belongs to one, which serves it alone. */
 export class WorkerPodHost implements PodHost {
@@ -39,13 +40,22 @@ export class WorkerPodHost implements PodHost {
   readonly #pods = new Map<PodUid, PlacedPod>();
   /** By worker: how often its pods were started again. */
   readonly #restarts = new Map<number, number>();
+  readonly #clock: Clock;
+  /** Told of every pod that goes. */
+  readonly #waiting = new Set<() => void>();
   started = 0;
   stopped = 0;
 
-  constructor(workers: PodWorkers, facts: NodeFacts, report: (problem: string) => void) {
+  constructor(
+    workers: PodWorkers,
+    facts: NodeFacts,
+    report: (problem: string) => void,
+    clock: Clock = systemClock,
+  ) {
     this.#workers = workers;
     this.#facts = facts;
     this.#report = report;
+    this.#clock = clock;
   }
 
   pods(): Iterable<PlacedPod> {
@@ -101,7 +111,10 @@ export class WorkerPodHost implements PodHost {
     return shares;
   }
 
-  /** A worker was replaced by one that knows nothing: it gets its pods again. Their connections are lost. */
+  /**
+   * A worker was replaced by one that knows nothing: it gets its pods again. Their connections are lost. Settles when it
+   * serves all that are still there; one that can't be served is tried again, later each time.
+   */
   async restart(worker: number): Promise<void> {
     const attempt = (this.#restarts.get(worker) ?? 0) + 1;
     this.#restarts.set(worker, attempt);
@@ -109,13 +122,31 @@ export class WorkerPodHost implements PodHost {
     let left = [...this.#pods.values()].filter(
       (placed) => placed.worker === worker && placed.state === 'up',
     );
-    for (;;) {
+    for (let failures = 1; ; failures++) {
       left = await this.#restartSome(left);
-      if (left.length === 0) return;
-      await sleep(RESTART_RETRY_MS, undefined, { ref: false });
       // It has died once more meanwhile: the next replacement gets them.
       if (this.#restarts.get(worker) !== attempt) return;
+      await this.#pause(left, backoffMs(RESTART_RETRY, failures, Math.random));
+      left = left.filter((placed) => this.#isPlaced(placed));
+      if (left.length === 0 || this.#restarts.get(worker) !== attempt) return;
     }
+  }
+
+  /** For as long as one of them is still there. */
+  async #pause(pods: readonly PlacedPod[], delayMs: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = (): void => {
+      if (!pods.some((placed) => this.#isPlaced(placed))) resolve();
+    };
+    using _ = this.#clock.setTimer(delayMs, resolve);
+    this.#waiting.add(look);
+    look();
+    await promise;
+    this.#waiting.delete(look);
+  }
+
+  #isPlaced(placed: PlacedPod): boolean {
+    return this.#pods.get(placed.uid) === placed;
   }
 
   /** Those that failed. */
@@ -123,10 +154,13 @@ export class WorkerPodHost implements PodHost {
     const failed: PlacedPod[] = [];
     for (const placed of pods) {
       // Stopped meanwhile.
-      if (this.#pods.get(placed.uid) !== placed) continue;
+      if (!this.#isPlaced(placed)) continue;
       const problem = await this.#ask(placed);
-      if (problem === undefined) continue;
-      this.#report(`cannot serve pod ${placed.uid} again: ${problem}`);
+      if (problem === undefined || !this.#isPlaced(placed)) continue;
+      const { namespace, name } = placed.pod;
+      this.#report(
+        `cannot serve pod ${namespace}/${name} (${placed.uid}) again: ${problem}; not ready until it can, or the pod goes`,
+      );
       failed.push(placed);
     }
     return failed;
@@ -156,6 +190,7 @@ export class WorkerPodHost implements PodHost {
     const placed = this.#pods.get(uid);
     if (placed === undefined) return undefined;
     this.#pods.delete(uid);
+    for (const look of this.#waiting) look();
     this.onChange();
     return placed;
   }

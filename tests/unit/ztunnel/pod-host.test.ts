@@ -2,6 +2,7 @@ import { fstatSync, openSync } from 'node:fs';
 
 import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
+import { ManualClock } from '#tests/support/manual-clock.ts';
 import type { PodInfo, PodUid } from '#ztunnel/inpod/zds-protocol.ts';
 import { type PodWorkers, WorkerPodHost } from '#ztunnel/pod-host.ts';
 import type { Question } from '#ztunnel/worker/protocol.ts';
@@ -102,5 +103,72 @@ describe('WorkerPodHost', () => {
     await Promise.all([restarted, second]);
     expect(others).to.deep.equal([]);
     expect(worker.asked).to.have.length(1);
+  });
+
+  describe('restart(), when a pod can not be served again', () => {
+    let clock: ManualClock;
+    let restarted: Promise<void>;
+    let isDone: boolean;
+
+    beforeEach(async () => {
+      clock = new ManualClock();
+      host = new WorkerPodHost(
+        worker as unknown as PodWorkers,
+        { node: 'near', clusterId: 'Kubernetes' },
+        (problem) => reports.push(problem),
+        clock,
+      );
+      const started = host.start(UID, INFO, fd);
+      worker.asked.pop()?.answer('');
+      await started;
+      isDone = false;
+      restarted = host.restart(0).then(() => {
+        isDone = true;
+        return undefined;
+      });
+      worker.asked.pop()?.answer('the port is taken');
+      await settled();
+    });
+
+    it('says which, why, and what that means', () => {
+      expect(reports).to.deep.equal([
+        'cannot serve pod default/shop (uid-1) again: the port is taken; not ready until it can, or the pod goes',
+      ]);
+      expect(isDone).to.equal(false);
+    });
+
+    it('tries again, later each time, until it can', async () => {
+      for (const [atLeastMs, atMostMs] of [
+        [400, 600],
+        [800, 1_200],
+        [1_600, 2_400],
+      ] as const) {
+        await clock.advance(atLeastMs - 1);
+        expect(worker.asked).to.have.length(0);
+        await clock.advance(atMostMs - atLeastMs + 1);
+        expect(worker.asked).to.have.length(1);
+        const isLast = atMostMs === 2_400;
+        worker.asked.pop()?.answer(isLast ? '' : 'the port is taken');
+        await settled();
+      }
+      await restarted;
+      expect(clock.pending).to.equal(0);
+    });
+
+    it('has done what it can as soon as the pod is removed', async () => {
+      host.stop(UID);
+      await restarted;
+      expect(clock.pending).to.equal(0);
+    });
+
+    it('leaves the pod to the next replacement of the worker', async () => {
+      const next = host.restart(0);
+      expect(worker.asked).to.have.length(1);
+      worker.asked.pop()?.answer('');
+      await next;
+      await clock.advance(600);
+      await restarted;
+      expect(worker.asked).to.have.length(0);
+    });
   });
 });
