@@ -106,7 +106,14 @@ export class App {
     });
 
     // Who is told of what has changed.
-    this.#queue = new PushQueue({ elapsed, later: (run) => setImmediate(run) });
+    this.#queue = new PushQueue({
+      elapsed,
+      later: (run) => setImmediate(run),
+      onTold: (sinceMs, queuedMs) => {
+        const nowMs = elapsed();
+        this.#discoveryCounters.told(nowMs - queuedMs, nowMs - sinceMs);
+      },
+    });
     this.#discovery = new DiscoveryService({
       mesh: this.#mesh,
       review: this.#review,
@@ -118,7 +125,10 @@ export class App {
     this.#debounce = new Debounce({
       clock: systemClock,
       elapsed,
-      run: (changes) => this.#discovery.changed(changes),
+      run: (changes, sinceMs) => {
+        this.#discoveryCounters.triggered(changes.keys(), elapsed() - sinceMs);
+        this.#discovery.changed(changes, sinceMs);
+      },
     });
     this.#mesh.addresses.subscribe((changes) => {
       this.#debounce.add(

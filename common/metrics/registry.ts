@@ -1,4 +1,13 @@
-import { Counter, Gauge, type OpenMetricsContentType, Registry } from 'prom-client';
+import {
+  Counter,
+  Gauge,
+  type MetricValueWithName,
+  type OpenMetricsContentType,
+  Histogram as PrometheusHistogram,
+  Registry,
+} from 'prom-client';
+
+import type { HistogramReading } from './histogram.ts';
 
 /** One number of a metric, with its labels in the order in which they are written. */
 export interface Sample {
@@ -16,6 +25,14 @@ export interface MetricFamily {
   readonly read: () => readonly Sample[] | Promise<readonly Sample[]>;
 }
 
+/** A metric of many amounts: how many were at most so much. */
+export interface HistogramFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly kind: 'histogram';
+  readonly read: () => HistogramReading;
+}
+
 /** The text formats that Prometheus reads. */
 export type ExpositionFormat = 'prometheus' | 'openmetrics';
 
@@ -30,13 +47,11 @@ export class MetricsRegistry {
   readonly #prometheus = new Registry();
   readonly #openMetrics = new Registry<OpenMetricsContentType>();
 
-  constructor(families: readonly MetricFamily[]) {
+  constructor(families: readonly (MetricFamily | HistogramFamily)[]) {
     this.#openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
     for (const family of families) {
       for (const registry of [this.#prometheus, this.#openMetrics]) {
-        registry.registerMetric(
-          family.kind === 'counter' ? new ReadCounter(family) : new ReadGauge(family),
-        );
+        registry.registerMetric(metricOf(family));
       }
     }
   }
@@ -44,6 +59,11 @@ export class MetricsRegistry {
   render(format: ExpositionFormat): Promise<string> {
     return format === 'openmetrics' ? this.#openMetrics.metrics() : this.#prometheus.metrics();
   }
+}
+
+function metricOf(family: MetricFamily | HistogramFamily): Counter | Gauge | PrometheusHistogram {
+  if (family.kind === 'histogram') return new ReadHistogram(family);
+  return family.kind === 'counter' ? new ReadCounter(family) : new ReadGauge(family);
 }
 
 /** A metric that is one number. */
@@ -96,5 +116,32 @@ class ReadGauge extends Gauge {
 
   override async get(): ReturnType<Gauge['get']> {
     return { ...(await super.get()), values: await write(this.#family) };
+  }
+}
+
+class ReadHistogram extends PrometheusHistogram {
+  readonly #family: HistogramFamily;
+
+  constructor(family: HistogramFamily) {
+    super({ name: family.name, help: family.help, registers: [] });
+    this.#family = family;
+  }
+
+  /** What the registry asks a histogram for; the library's types don't know it. */
+  getForPromString(): object {
+    const { name, help, read } = this.#family;
+    const { buckets, sum, count } = read();
+    const bucket = (le: number | string, value: number): MetricValueWithName<string> => ({
+      labels: { le },
+      value,
+      metricName: `${name}_bucket`,
+    });
+    const values = [
+      ...buckets.map(({ atMost, count: below }) => bucket(atMost, below)),
+      bucket('+Inf', count),
+      { labels: {}, value: sum, metricName: `${name}_sum` },
+      { labels: {}, value: count, metricName: `${name}_count` },
+    ];
+    return { name, help, type: 'histogram', aggregator: 'sum', values };
   }
 }

@@ -32,18 +32,21 @@ export class SigningCounters {
         help: 'Signing requests that were read, allowed and not signed',
         read: () => [...this.failures].map(([error, value]) => ({ labels: { error }, value })),
       },
-      single(
-        'gauge',
-        'citadel_server_root_cert_expiry_timestamp',
-        'When the root expires, seconds since the epoch',
-        () => rootNotAfterMs() / 1_000,
-      ),
-      single(
-        'gauge',
-        'citadel_server_root_cert_expiry_seconds',
-        'Seconds until the root expires',
-        () => (rootNotAfterMs() - now()) / 1_000,
-      ),
+      // The root signs by itself: it is the chain.
+      ...(['root_cert', 'cert_chain'] as const).flatMap((name) => [
+        single(
+          'gauge',
+          `citadel_server_${name}_expiry_timestamp`,
+          'When the root expires, seconds since the epoch',
+          () => rootNotAfterMs() / 1_000,
+        ),
+        single(
+          'gauge',
+          `citadel_server_${name}_expiry_seconds`,
+          'Seconds until the root expires',
+          () => (rootNotAfterMs() - now()) / 1_000,
+        ),
+      ]),
     ];
   }
 }

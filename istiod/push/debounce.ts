@@ -4,8 +4,8 @@ export interface DebounceOptions {
   readonly clock: Clock;
   /** Milliseconds of a clock that never goes back. */
   readonly elapsed: () => number;
-  /** Does what is to be done about all keys that were added since it ran last. */
-  readonly run: (changes: ReadonlyMap<string, ReadonlySet<string>>) => void;
+  /** Does what is to be done about all keys that were added since it ran last; the first of them when `elapsed` was `sinceMs`. */
+  readonly run: (changes: ReadonlyMap<string, ReadonlySet<string>>, sinceMs: number) => void;
 }
 
 // Between two runs, so that a burst of events becomes a few pushes; not felt by anybody.
@@ -23,12 +23,15 @@ export class Debounce implements Disposable {
   #changes = new Map<string, Set<string>>();
   #timer: Disposable | undefined;
   #notBeforeMs = 0;
+  /** When the first of the changes came. */
+  #sinceMs = 0;
 
   constructor(options: DebounceOptions) {
     this.#options = options;
   }
 
   add(kind: string, keys: Iterable<string>): void {
+    if (this.#changes.size === 0) this.#sinceMs = this.#options.elapsed();
     let set = this.#changes.get(kind);
     if (set === undefined) this.#changes.set(kind, (set = new Set()));
     for (const key of keys) set.add(key);
@@ -62,7 +65,7 @@ export class Debounce implements Disposable {
     this.#changes = new Map();
     this.#timer = undefined;
     const startedMs = elapsed();
-    run(changes);
+    run(changes, this.#sinceMs);
     const endedMs = elapsed();
     const gapMs = Math.max(GAP_MS_MIN, (endedMs - startedMs) * GAP_PER_RUN);
     this.#notBeforeMs = endedMs + Math.min(gapMs, GAP_MS_MAX);

@@ -45,8 +45,8 @@ export class DiscoveryService {
     return this.#clients;
   }
 
-  /** Resources came, changed or went: type URL → names. */
-  changed(changes: Changes): void {
+  /** Resources came, changed or went: type URL → names; the first of them when the queue's clock said `sinceMs`. */
+  changed(changes: Changes, sinceMs: number): void {
     this.#pushes++;
     const { mesh, queue } = this.#options;
     const nodes = new Set<string>();
@@ -54,7 +54,7 @@ export class DiscoveryService {
       const node = mesh.addresses.get(name)?.node ?? '';
       if (node !== '') nodes.add(node);
     }
-    queue.add(urgentFirst(this.#clients, nodes), changes);
+    queue.add(urgentFirst(this.#clients, nodes), changes, sinceMs);
   }
 
   /** Ends all streams well: their clients go on with another server. */

@@ -480,6 +480,10 @@ describe('istiod on an API server', function () {
       const metrics = await istiod.page('monitoring', '/metrics');
       expect(metrics).to.match(/^citadel_server_success_cert_issuance_count [1-9]/m);
       expect(metrics).to.match(/^pilot_services 1$/m);
+      expect(metrics).to.match(/^pilot_push_triggers\{type="[^"]+"\} [1-9]/m);
+      expect(metrics).to.match(/^pilot_proxy_convergence_time_bucket\{le="30"\} [1-9]/m);
+      expect(metrics).to.match(/^pilot_proxy_queue_time_count [1-9]/m);
+      expect(metrics).to.match(/^citadel_server_cert_chain_expiry_seconds \d/m);
     });
   });
 });

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
+import { Histogram } from '#common/metrics/histogram.ts';
 import type { MetricFamily } from '#common/metrics/registry.ts';
 import { expositionFormat, MetricsRegistry, single } from '#common/metrics/registry.ts';
 
@@ -45,6 +46,24 @@ describe('MetricsRegistry', () => {
       ].join('\n'),
     );
     expect(await registry.render('prometheus')).to.equal(before);
+  });
+
+  it('writes a histogram', async () => {
+    const waits = new Histogram([0.1, 1]);
+    const family = { kind: 'histogram', name: 'waits', help: 'Waits' } as const;
+    const registry = new MetricsRegistry([{ ...family, read: () => waits.read() }]);
+    for (const seconds of [0.1, 0.5, 3]) waits.observe(seconds);
+    const lines = [
+      '# HELP waits Waits',
+      '# TYPE waits histogram',
+      'waits_bucket{le="0.1"} 1',
+      'waits_bucket{le="1"} 2',
+      'waits_bucket{le="+Inf"} 3',
+      'waits_sum 3.6',
+      'waits_count 3',
+    ];
+    expect(await registry.render('prometheus')).to.equal([...lines, ''].join('\n'));
+    expect(await registry.render('openmetrics')).to.equal([...lines, '# EOF', ''].join('\n'));
   });
 
   it('asks for the numbers each time', async () => {

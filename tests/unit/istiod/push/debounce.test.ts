@@ -10,6 +10,8 @@ describe('Debounce', () => {
   /** What runs have taken: the clock stands still meanwhile. */
   let spentMs: number;
   let runs: { atMs: number; keys: readonly string[] }[];
+  /** When the first change of each run came. */
+  let firsts: number[];
   let runTakesMs: number;
   let debounce: Debounce;
 
@@ -18,11 +20,13 @@ describe('Debounce', () => {
     startMs = clock.now();
     spentMs = 0;
     runs = [];
+    firsts = [];
     runTakesMs = 0;
     debounce = new Debounce({
       clock,
       elapsed: () => clock.now() + spentMs,
-      run: (changes) => {
+      run: (changes, sinceMs) => {
+        firsts.push(sinceMs - startMs);
         const keys = [...changes].flatMap(([kind, names]) => [...names].map((n) => `${kind}/${n}`));
         runs.push({ atMs: clock.now() + spentMs - startMs, keys });
         spentMs += runTakesMs;
@@ -75,5 +79,16 @@ describe('Debounce', () => {
     debounce[Symbol.dispose]();
     await clock.advance(100);
     expect(runs).to.deep.equal([]);
+  });
+
+  it('says when the first change of a run came', async () => {
+    debounce.add('x', ['1']);
+    await clock.advance(3);
+    debounce.add('x', ['2']);
+    await clock.advance(2);
+    debounce.add('x', ['3']);
+    await clock.advance(5);
+    expect(runs.map(({ atMs }) => atMs)).to.deep.equal([0, 10]);
+    expect(firsts).to.deep.equal([0, 3]);
   });
 });

@@ -92,7 +92,7 @@ describe('DiscoveryService', () => {
     service = new DiscoveryService({
       mesh: world.mesh,
       review: () => verdict(),
-      queue: new PushQueue({ elapsed: () => 0, later: (run) => run() }),
+      queue: new PushQueue({ elapsed: () => 0, later: (run) => run(), onTold: () => undefined }),
       counters: new DiscoveryCounters(),
       now: () => 0,
       log: logged.log,
@@ -177,7 +177,7 @@ describe('DiscoveryService', () => {
     await settle();
     world.inputs.pods.delete('shop/till');
     two.close();
-    service.changed(new Map([[ADDRESS_TYPE, new Set(['Kubernetes//Pod/shop/till'])]]));
+    service.changed(new Map([[ADDRESS_TYPE, new Set(['Kubernetes//Pod/shop/till'])]]), 0);
     expect(one.responses.at(-1)?.removedResources).to.deep.equal(['Kubernetes//Pod/shop/till']);
     expect(two.responses).to.have.length(1);
     expect(service.clients.size).to.equal(1);
