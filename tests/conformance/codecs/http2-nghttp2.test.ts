@@ -24,7 +24,7 @@ let peers: SocketPeer[] = [];
 let options: Http2Options = {};
 const sockets = new Set<Socket>();
 
-beforeEach(async () => {
+async function setUp(): Promise<void> {
   peers = [];
   options = {};
   listener = createServer((socket) => {
@@ -37,12 +37,12 @@ beforeEach(async () => {
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
-});
+}
 
-afterEach(() => {
+function tearDown(): void {
   for (const socket of sockets) socket.destroy();
   listener.close();
-});
+}
 
 /** GET /length gives so many bytes; anything with content gives its digest. */
 function answer(peer: SocketPeer, exchange: Exchange): void {
@@ -67,6 +67,9 @@ async function h2load(...parameters: string[]): Promise<string> {
 }
 
 describe('Http2Connection as a server for the nghttp2 tools', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   it('answers h2load on several connections with many streams', async () => {
     const report = await h2load('-n', '3000', '-c', '3', '-m', '50', `${url}/100`);
     expect(report).to.match(/3000 succeeded, 0 failed, 0 errored/);

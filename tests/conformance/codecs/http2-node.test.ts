@@ -39,9 +39,9 @@ const LARGE = randomBytes(6_000_000);
 const NODE_SETTINGS: Settings = { initialWindowSize: 300_000, maxFrameSize: 50_000 };
 
 const closers: (() => void)[] = [];
-afterEach(() => {
+function tearDown(): void {
   for (const close of closers.splice(0)) close();
-});
+}
 
 /** Our server behind a socket, and a client of Node on it. */
 async function ourServer(
@@ -109,6 +109,8 @@ async function readAll(stream: AsyncIterable<Buffer>): Promise<Buffer> {
 }
 
 describe('Http2Connection as a server for node:http2', () => {
+  afterEach(tearDown);
+
   it('carries 6 MB both ways at once through each of several tunnels', async () => {
     const [server, client] = await ourServer();
     server.answer = (exchange) => {
@@ -271,6 +273,8 @@ describe('Http2Connection as a server for node:http2', () => {
 });
 
 describe('Http2Connection as a client of node:http2', () => {
+  afterEach(tearDown);
+
   it('carries 6 MB both ways at once through each of several tunnels', async () => {
     const received: Promise<Buffer>[] = [];
     const [client] = await ourClient((stream) => {

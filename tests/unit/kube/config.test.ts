@@ -14,19 +14,22 @@ import {
 
 let directory: string;
 
-beforeEach(() => {
+function setUp(): void {
   directory = mkdtempSync(join(tmpdir(), 'ambit-kube-'));
-});
+}
 
-afterEach(() => {
+function tearDown(): void {
   rmSync(directory, { recursive: true });
-});
+}
 
 function file(name: string, text: string): void {
   writeFileSync(join(directory, name), text);
 }
 
 describe('inClusterCredentials()', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   const env = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
 
   it('finds the server in the environment and reads a token again that has been replaced', () => {
@@ -55,6 +58,9 @@ describe('inClusterCredentials()', () => {
 });
 
 describe('readKubeconfig()', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   it('reads certificates from its own text', () => {
     const text = config(
       `{client-certificate-data: ${base64('CERT')}, client-key-data: ${base64('KEY')}}`,

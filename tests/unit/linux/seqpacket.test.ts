@@ -32,11 +32,13 @@ const text = (bytes: string): Uint8Array => new TextEncoder().encode(bytes);
 
 let folder: string;
 let path: string;
-beforeEach(() => {
+function setUp(): void {
   folder = mkdtempSync(join(tmpdir(), 'seqpacket-'));
   path = join(folder, 'socket');
-});
-afterEach(() => rmSync(folder, { recursive: true }));
+}
+function tearDown(): void {
+  rmSync(folder, { recursive: true });
+}
 
 function fdOf(opened: { fd: number } | { errno: number; call: string }): number {
   if (!('fd' in opened)) throw new Error(`${opened.call}: ${opened.errno}`);
@@ -61,6 +63,9 @@ function packet(received: Received): { text: string; fds: readonly number[] } {
 }
 
 describe('sendPacket() and receivePacket()', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   it('keep packets apart and in order, in both directions', () => {
     expectNoLeak(() =>
       withPair((client, server) => {
@@ -178,6 +183,9 @@ describe('sendPacket() and receivePacket()', () => {
 });
 
 describe('listenSeqpacket()', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   it('gives the socket file its mode', () => {
     const listener = fdOf(listenSeqpacket(path, { mode: 0o600 }));
     expect(statSync(path).mode & 0o777).to.equal(0o600);
@@ -219,6 +227,9 @@ describe('listenSeqpacket()', () => {
 });
 
 describe('connectSeqpacket()', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   it('leaves nothing open when nobody is there', () => {
     expectNoLeak(() => {
       expect(connectSeqpacket(path)).to.deep.equal({ errno: -ENOENT, call: 'connect' });
@@ -227,6 +238,9 @@ describe('connectSeqpacket()', () => {
 });
 
 describe('peerCredentials()', () => {
+  beforeEach(setUp);
+  afterEach(tearDown);
+
   it('names the process at the other end', () => {
     withPair((client, server) => {
       const self = { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() };

@@ -17,7 +17,7 @@ let stale: string[];
 let takes: boolean;
 let stream: ServerStream;
 
-beforeEach(() => {
+function setUp(): void {
   policies = new Map();
   places = new Map();
   sent = [];
@@ -35,7 +35,7 @@ beforeEach(() => {
     onRefused: (_type, message) => refused.push(message),
     onStale: (type) => stale.push(type),
   });
-});
+}
 
 interface Request {
   subscribe?: string[];
@@ -78,6 +78,8 @@ function push(more: { policies?: string[]; places?: string[] }): void {
 }
 
 describe('ServerStream for a client that wants everything', () => {
+  beforeEach(setUp);
+
   it('sends all there is, and an empty response when there is nothing', () => {
     places.set('a', { version: '1', aliases: ['alias'] });
     ask(PLACES);
@@ -125,6 +127,8 @@ describe('ServerStream for a client that wants everything', () => {
 });
 
 describe('ServerStream order of types', () => {
+  beforeEach(setUp);
+
   it('sends policies before the places that refer to them, and removes them after', () => {
     ask(PLACES);
     ask(POLICIES);
@@ -152,6 +156,8 @@ describe('ServerStream order of types', () => {
 });
 
 describe('ServerStream verdicts', () => {
+  beforeEach(setUp);
+
   it('notes an acceptance and a refusal with its reason', () => {
     ask(PLACES);
     ask(PLACES, { nonce: '1', error: 'a: bad' });
@@ -203,6 +209,8 @@ describe('ServerStream verdicts', () => {
 });
 
 describe('ServerStream for a client that asks by name', () => {
+  beforeEach(setUp);
+
   const onDemand = { subscribe: ['*'], unsubscribe: ['*'] };
 
   it('sends nothing but what the client is told without asking', () => {

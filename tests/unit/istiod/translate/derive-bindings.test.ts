@@ -14,9 +14,9 @@ const SHELF = 'shop/shelf.shop.svc.cluster.local';
 
 let world: MeshWorld;
 
-beforeEach(() => {
+function setUp(): void {
   world = meshWorld();
-});
+}
 
 const gateway = gatewayRecord('way', {
   addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' }],
@@ -36,6 +36,8 @@ function ingress(value: string): Readonly<Record<string, string>> {
 }
 
 describe('deriveBindings()', () => {
+  beforeEach(setUp);
+
   it('says that a service is bound, by its own label or by that of its namespace', () => {
     world.inputs.gateways.set(gateway);
     world.inputs.services.set(serviceRecord('shelf', { labels: use('way') }));

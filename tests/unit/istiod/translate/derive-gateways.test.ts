@@ -20,9 +20,9 @@ const OF_WAY = { 'gateway.networking.k8s.io/gateway-name': 'way' };
 
 let world: MeshWorld;
 
-beforeEach(() => {
+function setUp(): void {
   world = meshWorld();
-});
+}
 
 function plan(): GatewayPlan | undefined {
   return world.mesh.gatewayPlans.get('shop/way');
@@ -58,6 +58,8 @@ function withPod(ready: boolean): void {
 }
 
 describe('deriveGateways(): whose gateways are ours', () => {
+  beforeEach(setUp);
+
   const rows: readonly (readonly [string, Partial<GatewayRecord>, boolean])[] = [
     ['of the class of waypoints, even before it is there', {}, true],
     ['of another class', { className: 'nginx' }, false],
@@ -99,6 +101,8 @@ describe('deriveGateways(): whose gateways are ours', () => {
 });
 
 describe('deriveGateways(): what is made', () => {
+  beforeEach(setUp);
+
   it('is an account, a deployment and a service, all of the gateway and named as it', () => {
     const { objects } = planOf();
     expect(objects.map(({ kind }) => kind)).to.deep.equal([
@@ -216,6 +220,8 @@ describe('deriveGateways(): what is made', () => {
 });
 
 describe('deriveGateways(): how it stands', () => {
+  beforeEach(setUp);
+
   it('is accepted at once, and programmed when its service and one of its pods are there', () => {
     planOf();
     expect(condition('Accepted')).to.equal('True Accepted: Resource accepted');

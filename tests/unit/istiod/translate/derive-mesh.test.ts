@@ -34,13 +34,13 @@ let world: MeshWorld;
 /** Names of the resources that changed since it was looked at last. */
 let changed: string[];
 
-beforeEach(() => {
+function setUp(): void {
   world = meshWorld();
   changed = [];
   for (const collection of [world.mesh.addresses, world.mesh.policies]) {
     collection.subscribe((list) => changed.push(...list.map(({ key }) => key)));
   }
-});
+}
 
 function till() {
   return workloadOf(world, TILL);
@@ -55,6 +55,8 @@ function changes(work: () => void): readonly string[] {
 }
 
 describe('deriveMesh() of pods', () => {
+  beforeEach(setUp);
+
   it('sends what a node tunnel needs to know of a pod', () => {
     world.inputs.pods.set(
       podRecord('till', {
@@ -120,6 +122,8 @@ describe('deriveMesh() of pods', () => {
 });
 
 describe('deriveMesh() of services', () => {
+  beforeEach(setUp);
+
   it('joins a service and the pods that it selects', () => {
     world.inputs.services.set(
       serviceRecord('shelf', {
@@ -244,6 +248,8 @@ describe('deriveMesh() of services', () => {
 });
 
 describe('deriveMesh() of policies', () => {
+  beforeEach(setUp);
+
   it('names on a pod the policies that select it, in its namespace and in the root, in order', () => {
     world.inputs.pods.set(podRecord('till', { labels: { app: 'till' } }));
     const selector = { app: 'till' };
@@ -296,6 +302,8 @@ describe('deriveMesh() of policies', () => {
 });
 
 describe('deriveMesh() of waypoints', () => {
+  beforeEach(setUp);
+
   const gateway = gatewayRecord('way', {
     addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' }],
   });
@@ -369,6 +377,8 @@ describe('deriveMesh() of waypoints', () => {
 });
 
 describe('deriveMesh() of what its authors should not have written', () => {
+  beforeEach(setUp);
+
   const metadata = { name: 'odd', namespace: 'shop' };
   const entry = (spec: Readonly<Record<string, unknown>>): Configuration => ({
     apiVersion: '',
