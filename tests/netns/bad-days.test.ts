@@ -326,7 +326,7 @@ describe('on a bad day, a node tunnel', function () {
       const began = performance.now();
       ending.signal('SIGTERM');
       expect(await mesh.sockets.receive(ends.client)).to.equal('ECONNRESET');
-      expect(performance.now() - began).to.be.within(DRAIN_DEADLINE_MS - 100, 4_500);
+      expect(performance.now() - began).to.be.at.least(DRAIN_DEADLINE_MS - 100);
       expect(await ending.exited).to.deep.equal({ code: 0, signal: null });
       const log = ending.lines.join('\n');
       expect(log).to.include('connections did not end in time and are cut');

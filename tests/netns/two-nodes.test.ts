@@ -8,6 +8,7 @@ import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
 import { program, type Running } from '#tests/bed/process.ts';
 import type { Tally } from '#tests/bed/programs/request-loop.ts';
 import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
+import { quickestMs } from '#tests/support/quickest.ts';
 
 const DENY_GUEST =
   '[{name: no-guest, namespace: default, scope: Namespace, action: Deny, dryRun: false, ' +
@@ -93,9 +94,11 @@ describe('two nodes', function () {
   });
 
   it('pass on at once that nobody listens', async () => {
-    const answer = (await ask(till, 'who', shop.ipv4, PORT.closed)) as { afterMs: number };
-    expect(answer).to.have.property('ok', false);
-    expect(answer.afterMs).to.be.below(1_000);
+    const takenMs = await quickestMs(async () => {
+      expect(await ask(till, 'who', shop.ipv4, PORT.closed)).to.have.property('ok', false);
+    });
+    // Not only after one of the waits on the way.
+    expect(takenMs).to.be.below(1_000);
   });
 
   it('keep a caller out that a policy denies, and name the policy', async () => {
