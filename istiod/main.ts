@@ -1,31 +1,19 @@
 import { keepCompiledCode } from '#common/compile-cache.ts';
+import { settingsOrExit, takeNoArguments } from '#common/settings-only.ts';
 
 const usage = `Usage: node_modules/.bin/node istiod/main.ts
 
 The control plane. It takes no arguments: its settings are environment variables. It talks to the API server
 of the cluster that it runs in, or to that of the file that KUBECONFIG names.
 `;
-const [argument] = process.argv.slice(2);
-if (argument === '--help' || argument === '-h') {
-  process.stdout.write(usage);
-  process.exit(0);
-}
-if (argument !== undefined) {
-  process.stderr.write(`Unknown argument ${JSON.stringify(argument)}\n\n${usage}`);
-  process.exit(1);
-}
+takeNoArguments(usage);
 
 keepCompiledCode();
 // Imported only now: what is imported above is compiled before the cache is there.
 const { readConfig } = await import('./config.ts');
 const { App } = await import('./app.ts');
 
-const read = readConfig();
-if (read.kind === 'refused') {
-  const problems = read.problems.map((problem) => `  ${problem}\n`).join('');
-  process.stderr.write(`istiod cannot start, its settings are wrong:\n${problems}`);
-  process.exit(1);
-}
+const read = settingsOrExit('istiod', readConfig());
 
 try {
   const app = new App(read.config);

@@ -1,4 +1,5 @@
 import { keepCompiledCode } from '#common/compile-cache.ts';
+import { settingsOrExit, takeNoArguments } from '#common/settings-only.ts';
 
 import type { App } from './app.ts';
 
@@ -8,15 +9,7 @@ The node tunnel. It takes no arguments: its settings are environment variables, 
 the mesh is described: by a control plane (XDS_ADDRESS) or in a file (LOCAL_XDS_PATH). docs/operating.md
 describes all of them.
 `;
-const [argument] = process.argv.slice(2);
-if (argument === '--help' || argument === '-h') {
-  process.stdout.write(usage);
-  process.exit(0);
-}
-if (argument !== undefined) {
-  process.stderr.write(`Unknown argument ${JSON.stringify(argument)}\n\n${usage}`);
-  process.exit(1);
-}
+takeNoArguments(usage);
 
 // First of all: the first process of a container gets no signal that it does not listen for.
 let app: App | undefined;
@@ -35,12 +28,7 @@ keepCompiledCode();
 const { readConfig } = await import('./config.ts');
 const { App: Program } = await import('./app.ts');
 
-const read = readConfig();
-if (read.kind === 'refused') {
-  const problems = read.problems.map((problem) => `  ${problem}\n`).join('');
-  process.stderr.write(`ztunnel cannot start, its settings are wrong:\n${problems}`);
-  process.exit(1);
-}
+const read = settingsOrExit('ztunnel', readConfig());
 
 app = new Program(read.config, read.warnings);
 const problem = await app.run();

@@ -1,31 +1,19 @@
 import { keepCompiledCode, saveCompiledCode } from '#common/compile-cache.ts';
+import { settingsOrExit, takeNoArguments } from '#common/settings-only.ts';
 
 const usage = `Usage: node_modules/.bin/node cni/agent/main.ts
 
 The node agent: brings the pods of its node into the mesh, and installs the CNI plugin. It takes no arguments: its
 settings are environment variables, of which NODE_NAME is required. docs/operating-cni.md describes all of them.
 `;
-const [argument] = process.argv.slice(2);
-if (argument === '--help' || argument === '-h') {
-  process.stdout.write(usage);
-  process.exit(0);
-}
-if (argument !== undefined) {
-  process.stderr.write(`Unknown argument ${JSON.stringify(argument)}\n\n${usage}`);
-  process.exit(1);
-}
+takeNoArguments(usage);
 
 keepCompiledCode();
 // Imported only now: what is imported above is compiled before the cache is there.
 const { readConfig } = await import('./config.ts');
 const { App } = await import('./app.ts');
 
-const read = readConfig();
-if (read.kind === 'refused') {
-  const problems = read.problems.map((problem) => `  ${problem}\n`).join('');
-  process.stderr.write(`The node agent cannot start, its settings are wrong:\n${problems}`);
-  process.exit(1);
-}
+const read = settingsOrExit('The node agent', readConfig());
 
 const app = new App(read.config, read.warnings);
 for (const signal of ['SIGTERM', 'SIGINT'] as const) {

@@ -45,6 +45,26 @@ describe('ztunnel/main.ts', () => {
   });
 });
 
+describe('istiod/main.ts', () => {
+  it('shows with --help what it is, and refuses every other argument', async () => {
+    const { code, stdout } = await run(program('istiod/main.ts', '--help'));
+    expect([code, stdout.split('\n')[0]]).to.deep.equal([
+      0,
+      'Usage: node_modules/.bin/node istiod/main.ts',
+    ]);
+    const refused = await run(program('istiod/main.ts', 'serve'));
+    expect(refused.stderr).to.include('Unknown argument "serve"');
+    expect(refused.code).to.equal(1);
+  });
+
+  it('tells of all settings that are wrong, and ends', async () => {
+    const env = { LOG_FORMAT: 'loud', KUBECONFIG: '' };
+    const { code, stderr } = await run(program('istiod/main.ts'), { env });
+    expect(stderr).to.include('istiod cannot start').and.include('LOG_FORMAT');
+    expect(code).to.equal(1);
+  });
+});
+
 describe('docs/operating-cni.md', () => {
   it('names every variable that the node agent reads', () => {
     const code = readFileSync('cni/agent/config.ts', 'utf8');
