@@ -16,8 +16,6 @@ const ECHO_PORT = 7_001;
 const DRAIN_DEADLINE_MS = 2_000;
 /** Between the moments of a start at which it is told to end. */
 const STARTING_STEP_MS = 100;
-/** A failed pod is tried again after five seconds. */
-const RETRIED_MS = 8_000;
 /** A request with nothing but field 15, which nobody knows. */
 const UNKNOWN_REQUEST = '7a00';
 
@@ -60,15 +58,6 @@ describe('on a bad day, a node tunnel', function () {
 
   async function echo(from: Pod, to: Pod): Promise<string> {
     return mesh.ask(from, { ip: to.ipv4, port: ECHO_PORT }, 'hello');
-  }
-
-  async function untilReadiness(node: string, status: number, withinMs: number): Promise<string> {
-    const untilMs = performance.now() + withinMs;
-    for (;;) {
-      const page = await mesh.page(node, ':15021/healthz/ready');
-      if (page.status === status) return page.body;
-      if (performance.now() > untilMs) throw new Error(`Readiness is ${page.status}: ${page.body}`);
-    }
   }
 
   async function untilRefused(from: Pod, to: DialRequest): Promise<void> {
@@ -151,10 +140,10 @@ describe('on a bad day, a node tunnel', function () {
         ),
       );
       await far.process.waitFor(/Cannot start pod default\/shelf .*15006/, 5_000, from.after);
-      expect(await untilReadiness('far', 500, 5_000)).to.include('workload proxy manager');
+      expect(await mesh.untilReadiness('far', 500)).to.include('workload proxy manager');
       expect(await echo(till, shop)).to.equal('hello');
       mesh.sockets.close(squatter);
-      await untilReadiness('far', 200, RETRIED_MS);
+      await mesh.untilReadiness('far', 200);
     });
   });
 
@@ -164,11 +153,11 @@ describe('on a bad day, a node tunnel', function () {
       const ends = await mesh.open(till, shop, PORT);
       await near.agent.stop();
       await near.process.waitFor(/Cannot connect to the CNI agent at .*ECONNREFUSED/);
-      expect(await untilReadiness('near', 500, 5_000)).to.include('workload proxy manager');
+      expect(await mesh.untilReadiness('near', 500)).to.include('workload proxy manager');
       expect(await mesh.sockets.carry(ends.client, ends.server, 'still')).to.equal('still');
       expect(await echo(desk, shelf)).to.equal('hello');
       await near.restartAgent();
-      await untilReadiness('near', 200, 5_000);
+      await mesh.untilReadiness('near', 200);
       expect(await mesh.sockets.carry(ends.server, ends.client, 'there')).to.equal('there');
       await mesh.close(ends);
     });
@@ -184,7 +173,7 @@ describe('on a bad day, a node tunnel', function () {
       await near.process.waitFor(/The CNI agent broke the protocol/, 5_000, from.after);
       expect(await mesh.sockets.carry(ends.client, ends.server, 'still')).to.equal('still');
       await near.agent.waitFor(/^snapshot acked$/, 5_000, heard);
-      await untilReadiness('near', 200, 5_000);
+      await mesh.untilReadiness('near', 200);
       await mesh.close(ends);
     });
   });

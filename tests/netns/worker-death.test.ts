@@ -65,15 +65,6 @@ describe('a node tunnel of which a data worker', function () {
     expect({ stdout, stderr }).to.deep.equal({ stdout: 'sent\n', stderr: '' });
   }
 
-  async function untilReadiness(status: number): Promise<string> {
-    const untilMs = performance.now() + WAIT_MS;
-    for (;;) {
-      const page = await mesh.page('near', ':15021/healthz/ready');
-      if (page.status === status) return page.body;
-      if (performance.now() > untilMs) throw new Error(`Readiness is ${page.status}: ${page.body}`);
-    }
-  }
-
   async function expectOthersUntouched({ client, server }: Ends): Promise<void> {
     expect(await mesh.sockets.carry(client, server, 'still')).to.equal('still');
     expect(await mesh.sockets.carry(server, client, 'there')).to.equal('there');
@@ -92,13 +83,13 @@ describe('a node tunnel of which a data worker', function () {
       const lost = await mesh.open(till, shop, PORT);
       const kept = await mesh.open(desk, shelf, PORT);
       const near = mark(mesh.tunnel('near'));
-      const notReady = untilReadiness(500);
+      const notReady = mesh.untilReadiness('near', 500);
       await breakFirstWorker(expression);
       expect(await notReady).to.match(/data worker 0 (answers|serves its pods)/);
       await expectOthersUntouched(kept);
       await near.process.waitFor(reason, WAIT_MS, near.after);
       expect(await mesh.sockets.receive(lost.server, 'the cut')).to.be.oneOf(['', 'ECONNRESET']);
-      await untilReadiness(200);
+      await mesh.untilReadiness('near', 200);
       expect(await mesh.ask(till, { ip: shop.ipv4, port: ECHO_PORT }, 'hello')).to.equal('hello');
       expect(await mesh.ask(desk, { ip: shelf.ipv4, port: ECHO_PORT }, 'hello')).to.equal('hello');
       await expectOthersUntouched(kept);
@@ -113,9 +104,9 @@ describe('a node tunnel of which a data worker', function () {
     const near = mark(mesh.tunnel('near'));
     await breakFirstWorker(ENDS_LATE);
     const meanwhile = opened();
-    expect(await untilReadiness(500)).to.include('data worker 0 answers');
+    expect(await mesh.untilReadiness('near', 500)).to.include('data worker 0 answers');
     expect(await meanwhile).to.equal(openedBefore);
-    await untilReadiness(200);
+    await mesh.untilReadiness('near', 200);
     expect(await opened()).to.equal(openedBefore + 1);
     await expectOthersUntouched(ends);
     await mesh.close(ends);

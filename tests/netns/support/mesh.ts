@@ -31,6 +31,8 @@ export interface Page {
   readonly body: string;
 }
 
+const READINESS_MS = 60_000;
+
 /** A world with a node tunnel on every node, and sockets of the test's own in its pods. */
 export class Mesh implements AsyncDisposable {
   readonly world: World;
@@ -151,6 +153,18 @@ export class Mesh implements AsyncDisposable {
   /** A page of a node's tunnel, such as `:15021/healthz/ready`. */
   async page(node: string, address: string): Promise<Page> {
     return page(this.world, this.world.node(node), `http://127.0.0.1${address}`);
+  }
+
+  /** What the readiness page of a node's tunnel says, as soon as it has this status. */
+  async untilReadiness(node: string, status: number): Promise<string> {
+    const untilMs = performance.now() + READINESS_MS;
+    for (;;) {
+      const found = await this.page(node, ':15021/healthz/ready');
+      if (found.status === status) return found.body;
+      if (performance.now() > untilMs) {
+        throw new Error(`Readiness is ${found.status} instead of ${status}: ${found.body}`);
+      }
+    }
   }
 
   /** The values of all series, by name and labels. */
