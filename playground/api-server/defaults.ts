@@ -1,6 +1,6 @@
 import { defaultPod, defaultPodSpec, setDefault } from './default-pod.ts';
 import type { JsonObject } from './json.ts';
-import { at, deepCopy, ensureObject, isObject, objectsAt, own, textAt } from './json.ts';
+import { at, ensureObject, isObject, objectsAt, own, textAt } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 
 /**
@@ -39,7 +39,6 @@ const defaulters: Readonly<Record<string, (object: JsonObject) => void>> = {
   'replicasets.apps': (set) => {
     const spec = defaultWorkload(set);
     setDefault(spec, 'replicas', 1);
-    adoptTemplateLabels(set);
   },
   'daemonsets.apps': (set) => {
     const spec = defaultWorkload(set);
@@ -169,11 +168,6 @@ function defaultDeployment(deployment: JsonObject): void {
   const rolling = ensureObject(strategy, 'rollingUpdate');
   setDefault(rolling, 'maxUnavailable', '25%');
   setDefault(rolling, 'maxSurge', '25%');
-}
-
-function adoptTemplateLabels(set: JsonObject): void {
-  const labels = at(set, 'spec', 'template', 'metadata', 'labels');
-  if (isObject(labels)) setDefault(ensureObject(set, 'metadata'), 'labels', deepCopy(labels));
 }
 
 function defaultBinding(binding: JsonObject): void {

@@ -54,7 +54,8 @@ export function completeUpdate(
   if (part !== 'status') {
     applyBuiltinDefaults(kind, object);
     if (textAt(object, 'spec', 'clusterIP') === '') assignAddress(kind, object, context);
-    countGeneration(object, current);
+    // The node is chosen for a pod: it is not what somebody wants anew.
+    if (part !== 'binding') countGeneration(object, current);
   }
   validateObject(kind, object, { current, part });
 }

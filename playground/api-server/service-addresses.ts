@@ -1,5 +1,6 @@
 import type { FieldProblem } from './errors.ts';
 import { invalidValue } from './errors.ts';
+import type { JsonObject } from './json.ts';
 import { at, ensureObject, isList, textAt } from './json.ts';
 import type { ApiObject } from './object.ts';
 
@@ -18,8 +19,9 @@ export class ServiceAddresses {
     const spec = ensureObject(service, 'spec');
     if (textAt(spec, 'type') === 'ExternalName') return undefined;
     const asked = askedAddress(service);
+    const family = familyOf(spec);
     if (asked === 'None') {
-      Object.assign(spec, { clusterIP: 'None', clusterIPs: ['None'] }, FAMILY);
+      Object.assign(spec, { clusterIP: 'None', clusterIPs: ['None'] }, family);
       return undefined;
     }
     const address = asked === '' ? this.#free() : asked;
@@ -28,7 +30,7 @@ export class ServiceAddresses {
       const detail = `failed to allocate IP ${asked}: ${problem}`;
       return invalidValue('spec.clusterIPs', [asked], detail);
     }
-    Object.assign(spec, { clusterIP: address, clusterIPs: [address] }, FAMILY);
+    Object.assign(spec, { clusterIP: address, clusterIPs: [address] }, family);
     return undefined;
   }
 
@@ -61,7 +63,12 @@ export class ServiceAddresses {
 
 // Prime, and no divisor of COUNT.
 const STEP = 7_919;
-const FAMILY = { ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' };
+
+/** There is IPv4 only; who asks for one family or more has asked, who asks for two is refused later. */
+function familyOf(spec: JsonObject): JsonObject {
+  const asked = textAt(spec, 'ipFamilyPolicy');
+  return { ipFamilies: ['IPv4'], ipFamilyPolicy: asked === '' ? 'SingleStack' : asked };
+}
 
 function askedAddress(service: ApiObject): string {
   const first = textAt(service, 'spec', 'clusterIP');

@@ -1,5 +1,5 @@
 import type { JsonObject } from './json.ts';
-import { at, ensureObject, isObject, objectsAt, own } from './json.ts';
+import { at, deepEqual, ensureObject, isObject, objectsAt, own, textAt } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import { changesSpec } from './metadata.ts';
 import type { ApiObject, StoredObject } from './object.ts';
@@ -60,10 +60,21 @@ export function prepareUpdate(
   part: Part,
 ): void {
   if (part === 'status') keepAllBut(kind, object, current, 'status');
+  if (part === 'status' && kind.storageKey === 'pods') listPodAddress(object);
   else if (part === 'object' && hasStatus(kind)) keepField(object, current, 'status');
   if (part === 'finalize') keepField(object, current, 'status');
   if (part === 'object' && kind.storageKey === 'namespaces') keepFinalizers(object, current);
   if (part === 'object') inherit[kind.storageKey]?.(object, current);
+}
+
+/** `podIP` is the first of `podIPs`, for clients that know only one of them. */
+function listPodAddress(pod: ApiObject): void {
+  const status = own(pod, 'status');
+  if (!isObject(status)) return;
+  const address = textAt(status, 'podIP');
+  if (address !== '' && objectsAt(status, 'podIPs').length === 0) {
+    status['podIPs'] = [{ ip: address }];
+  }
 }
 
 /** Counts an update that changes what is wanted. `object` is changed. */
@@ -119,16 +130,35 @@ function emptyStatus(object: ApiObject): void {
 const inherit: Readonly<Record<string, (object: ApiObject, current: StoredObject) => void>> = {
   services: (service, current) => {
     const spec = own(service, 'spec');
-    if (!isObject(spec) || spec['type'] === 'ExternalName') return;
-    for (const field of ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy']) {
-      const before = at(current, 'spec', field);
-      if (own(spec, field) === undefined && before !== undefined) spec[field] = before;
-    }
+    if (isObject(spec)) inheritAddresses(spec, current);
   },
   serviceaccounts: (account, current) => {
     if (own(account, 'secrets') === undefined) keepField(account, current, 'secrets');
   },
 };
+
+const OUTSIDE_TYPES = new Set(['NodePort', 'LoadBalancer']);
+const ADDRESS_FIELDS = ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy'];
+
+/** A service keeps its addresses, and loses with its type what only that has, unless it says otherwise. */
+function inheritAddresses(spec: JsonObject, current: StoredObject): void {
+  const [type, typeBefore] = [textAt(spec, 'type'), textAt(current, 'spec', 'type')];
+  const drop = (...fields: readonly string[]): void => {
+    for (const field of fields) {
+      if (deepEqual(own(spec, field), at(current, 'spec', field))) delete spec[field];
+    }
+  };
+  if (type === 'ExternalName') return drop(...ADDRESS_FIELDS, 'internalTrafficPolicy');
+  for (const field of ADDRESS_FIELDS) {
+    const before = at(current, 'spec', field);
+    const isGiven = own(spec, field) !== undefined && own(spec, field) !== '';
+    if (!isGiven && before !== undefined) spec[field] = before;
+  }
+  if (OUTSIDE_TYPES.has(typeBefore) && !OUTSIDE_TYPES.has(type)) drop('externalTrafficPolicy');
+  if (typeBefore === 'LoadBalancer' && type !== typeBefore) {
+    drop('allocateLoadBalancerNodePorts', 'loadBalancerClass');
+  }
+}
 
 function keepField(object: ApiObject, current: ApiObject, field: string): void {
   if (current[field] === undefined) delete object[field];

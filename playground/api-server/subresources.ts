@@ -3,8 +3,9 @@ import { labelRequirements, matchesLabels } from '#kube/selector.ts';
 import type { Admission } from './admission.ts';
 import type { JsonObject } from './body.ts';
 import type { Status } from './errors.ts';
-import { badRequest, methodNotAllowed, noSuchPath, tooManyRequests } from './errors.ts';
+import { badRequest, conflict, methodNotAllowed, noSuchPath, tooManyRequests } from './errors.ts';
 import { type Answer, type ApiRequest, objectAnswer } from './exchange.ts';
+import { textAt } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import type { KubeletProxy } from './kubelet-proxy.ts';
 import { namespaceOf, placeOf, type ResourceRequest } from './request-info.ts';
@@ -142,9 +143,15 @@ export class Subresources {
     const node = target?.['name'];
     if (typeof node !== 'string' || node === '')
       throw badRequest('target.name: Required value: the node that the pod is bound to');
+    const place = placeOf(info);
+    const bound = textAt(store.get(kind, place), 'spec', 'nodeName');
+    if (bound !== '') {
+      const why = `pod ${place.name} is already assigned to node ${JSON.stringify(bound)}`;
+      throw conflict({ ...kind, plural: 'pods/binding' }, place.name, why);
+    }
     const body = [{ op: 'add', path: '/spec/nodeName', value: node }];
     const options = { ...writeOptions(request), subresource: 'binding' };
-    store.patch(kind, placeOf(info), { type: 'json', body }, options);
+    store.patch(kind, place, { type: 'json', body }, options);
     return objectAnswer(SUCCESS, 201);
   }
 }

@@ -12,7 +12,7 @@ import {
 } from './errors.ts';
 import type { JsonObject } from './json.ts';
 import { at, deepCopy, deepEqual, isObject, objectsAt, own, textAt } from './json.ts';
-import { dnsLabelProblem } from './names.ts';
+import { dnsLabelProblem, dnsSubdomainProblem, labelProblems, portNameProblems } from './names.ts';
 import type { ApiObject } from './object.ts';
 
 /** What is wrong with a PodSpec beyond its schema; `field` is where it lies. */
@@ -30,11 +30,56 @@ export function podSpecProblems(spec: unknown, field: string): readonly FieldPro
   }
   if (objectsAt(spec, 'containers').length === 0)
     problems.push(requiredValue(`${field}.containers`));
-  const grace = own(spec, 'terminationGracePeriodSeconds');
-  if (typeof grace === 'number' && grace < 0) {
-    problems.push(atLeast(`${field}.terminationGracePeriodSeconds`, grace, 0));
+  problems.push(...placementProblems(spec, field));
+  return problems;
+}
+
+/** What is wrong with where a pod wants to run, under which name, and for how long. */
+function placementProblems(spec: JsonObject, field: string): readonly FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const selector = own(spec, 'nodeSelector');
+  if (isObject(selector)) {
+    problems.push(...labelProblems(selector as Record<string, string>, `${field}.nodeSelector`));
+  }
+  const named = [
+    ['nodeName', dnsSubdomainProblem],
+    ['hostname', dnsLabelProblem],
+    ['subdomain', dnsLabelProblem],
+  ] as const;
+  for (const [name, rule] of named) {
+    const value = textAt(spec, name);
+    const problem = value === '' ? undefined : rule(value);
+    if (problem !== undefined) problems.push(invalidValue(`${field}.${name}`, value, problem));
+  }
+  const deadline = own(spec, 'activeDeadlineSeconds');
+  if (typeof deadline === 'number' && (deadline < 1 || deadline > SECONDS_MAX)) {
+    const detail = `must be between 1 and ${SECONDS_MAX}, inclusive`;
+    problems.push(invalidValue(`${field}.activeDeadlineSeconds`, deadline, detail));
+  }
+  for (const [index, toleration] of objectsAt(spec, 'tolerations').entries()) {
+    problems.push(...tolerationProblems(toleration, `${field}.tolerations[${index}]`));
   }
   return problems;
+}
+
+const SECONDS_MAX = 2_147_483_647;
+
+function tolerationProblems(toleration: JsonObject, path: string): readonly FieldProblem[] {
+  const [key, operator, value] = [
+    textAt(toleration, 'key'),
+    textAt(toleration, 'operator'),
+    textAt(toleration, 'value'),
+  ];
+  const wrong = (of: string, detail: string) => [invalidValue(`${path}.operator`, of, detail)];
+  if (key === '' && operator !== 'Exists') {
+    const detail =
+      'operator must be Exists when `key` is empty, which means "match all values and all keys"';
+    return wrong(operator, detail);
+  }
+  if (operator === 'Exists' && value !== '') {
+    return wrong(value, "value must be empty when `operator` is 'Exists'");
+  }
+  return [];
 }
 
 /** A port number that has to be one. */
@@ -134,13 +179,7 @@ function containerProblems(
       invalidValue(`${path}.image`, image, 'must not have leading or trailing whitespace'),
     );
   }
-  for (const [index, port] of objectsAt(container, 'ports').entries()) {
-    const problem = portProblem(
-      `${path}.ports[${index}].containerPort`,
-      own(port, 'containerPort'),
-    );
-    if (problem !== undefined) problems.push(problem);
-  }
+  problems.push(...containerPortProblems(container, path));
   problems.push(...mountProblems(container, path, volumes));
   for (const [index, variable] of objectsAt(container, 'env').entries()) {
     problems.push(...variableProblems(variable, `${path}.env[${index}]`));
@@ -149,6 +188,27 @@ function containerProblems(
     problems.push(...probeProblems(own(container, probe), `${path}.${probe}`));
   }
   problems.push(...resourceProblems(own(container, 'resources'), `${path}.resources`));
+  return problems;
+}
+
+function containerPortProblems(container: JsonObject, path: string): readonly FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const names = new Set<string>();
+  for (const [index, port] of objectsAt(container, 'ports').entries()) {
+    const field = `${path}.ports[${index}]`;
+    const name = textAt(port, 'name');
+    if (name !== '') {
+      problems.push(...portNameProblems(`${field}.name`, name));
+      if (names.has(name)) problems.push(duplicateValue(`${field}.name`, name));
+      names.add(name);
+    }
+    const number = own(port, 'containerPort');
+    const problem =
+      number === 0
+        ? requiredValue(`${field}.containerPort`)
+        : portProblem(`${field}.containerPort`, number);
+    if (problem !== undefined) problems.push(problem);
+  }
   return problems;
 }
 

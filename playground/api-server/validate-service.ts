@@ -1,8 +1,8 @@
 import type { FieldProblem } from './errors.ts';
 import { duplicateValue, invalidValue, requiredValue } from './errors.ts';
 import type { JsonObject } from './json.ts';
-import { at, deepEqual, objectsAt, own, textAt } from './json.ts';
-import { dnsLabelProblem, dnsSubdomainProblem } from './names.ts';
+import { at, deepEqual, isObject, objectsAt, own, textAt } from './json.ts';
+import { dnsLabelProblem, dnsSubdomainProblem, labelProblems, portNameProblems } from './names.ts';
 import type { ApiObject } from './object.ts';
 import { portProblem } from './validate-pod.ts';
 
@@ -12,6 +12,11 @@ export function serviceProblems(service: ApiObject): readonly FieldProblem[] {
   const spec = at(service, 'spec');
   const ports = objectsAt(spec, 'ports');
   const isExternal = textAt(spec, 'type') === 'ExternalName';
+  problems.push(...trafficProblems(spec));
+  const selector = own(spec, 'selector');
+  if (isObject(selector)) {
+    problems.push(...labelProblems(selector as Record<string, string>, 'spec.selector'));
+  }
   if (isExternal) problems.push(...externalNameProblems(textAt(spec, 'externalName')));
   if (!isExternal && ports.length === 0 && textAt(spec, 'clusterIP') !== 'None') {
     problems.push(requiredValue('spec.ports'));
@@ -60,6 +65,24 @@ function portProblems(port: JsonObject, path: string, several: boolean): readonl
   const targetProblem =
     typeof target === 'number' ? portProblem(`${path}.targetPort`, target) : undefined;
   if (targetProblem !== undefined) problems.push(targetProblem);
+  if (typeof target === 'string') problems.push(...portNameProblems(`${path}.targetPort`, target));
+  return problems;
+}
+
+/** What a service asks for that its type, or this cluster, does not have. */
+function trafficProblems(spec: unknown): readonly FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const policy = textAt(spec, 'externalTrafficPolicy');
+  const type = textAt(spec, 'type');
+  if (policy !== '' && type !== 'NodePort' && type !== 'LoadBalancer') {
+    const detail = 'may only be set for externally-accessible services';
+    problems.push(invalidValue('spec.externalTrafficPolicy', policy, detail));
+  }
+  const families = textAt(spec, 'ipFamilyPolicy');
+  if (families === 'RequireDualStack') {
+    const detail = 'this cluster is not configured for dual-stack services';
+    problems.push(invalidValue('spec.ipFamilyPolicy', families, detail));
+  }
   return problems;
 }
 

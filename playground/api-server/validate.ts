@@ -9,6 +9,7 @@ import {
   requiredValue,
   unsupportedValue,
 } from './errors.ts';
+import type { JsonObject } from './json.ts';
 import { at, deepEqual, isObject, objectsAt, own, textAt } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import { labelProblems, metadataNameProblems } from './names.ts';
@@ -43,8 +44,11 @@ const checks: Readonly<Record<string, Check>> = {
   pods: (pod) => podSpecProblems(at(pod, 'spec'), 'spec'),
   services: serviceProblems,
   configmaps: dataProblems,
-  secrets: dataProblems,
-  'deployments.apps': (object) => workloadProblems(object, 'deployment'),
+  secrets: (secret) => [...dataProblems(secret), ...secretTypeProblems(secret)],
+  'deployments.apps': (object) => [
+    ...workloadProblems(object, 'deployment'),
+    ...rolloutProblems(object['spec']),
+  ],
   'replicasets.apps': (object) => workloadProblems(object, 'ReplicaSet'),
   'statefulsets.apps': (object) => workloadProblems(object, 'statefulset'),
   'daemonsets.apps': (object) => workloadProblems(object, 'daemonset'),
@@ -113,7 +117,9 @@ function workloadProblems(object: ApiObject, name: string): readonly FieldProble
       const detail = `empty selector is invalid for ${name}`;
       problems.push(invalidValue('spec.selector', selector, detail));
     }
-    if (!matchesLabels(selector, asLabels(labels))) {
+    const wrong = selectorProblems(selector, 'spec.selector');
+    problems.push(...wrong);
+    if (wrong.length === 0 && !matchesLabels(selector, asLabels(labels))) {
       const detail = '`selector` does not match template `labels`';
       problems.push(invalidValue('spec.template.metadata.labels', labels ?? {}, detail));
     }
@@ -123,6 +129,62 @@ function workloadProblems(object: ApiObject, name: string): readonly FieldProble
     problems.push(atLeast('spec.replicas', replicas, 0));
   }
   problems.push(...templateProblems(object, ['Always']));
+  return problems;
+}
+
+/** What is wrong with the conditions of a selector. */
+function selectorProblems(selector: JsonObject, field: string): readonly FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  for (const [index, term] of objectsAt(selector, 'matchExpressions').entries()) {
+    const path = `${field}.matchExpressions[${index}]`;
+    const operator = textAt(term, 'operator');
+    const count = (own(term, 'values') as readonly unknown[] | undefined)?.length ?? 0;
+    if (operator === 'In' || operator === 'NotIn') {
+      const detail = "must be specified when `operator` is 'In' or 'NotIn'";
+      if (count === 0) problems.push(requiredValue(`${path}.values`, detail));
+    } else if (operator === 'Exists' || operator === 'DoesNotExist') {
+      const detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+      if (count > 0) problems.push(forbiddenField(`${path}.values`, detail));
+    } else {
+      const detail = 'not a valid selector operator';
+      problems.push(invalidValue(`${path}.operator`, operator, detail));
+    }
+  }
+  if (problems.length > 0) problems.push(invalidValue(field, selector, 'invalid label selector'));
+  return problems;
+}
+
+function isNone(count: unknown): boolean {
+  return count === 0 || (typeof count === 'string' && /^0+%$/u.test(count));
+}
+
+/** What is wrong with how a deployment replaces its pods. */
+function rolloutProblems(spec: unknown): readonly FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const field = 'spec.strategy.rollingUpdate';
+  const rolling = at(spec, 'strategy', 'rollingUpdate');
+  if (textAt(spec, 'strategy', 'type') === 'Recreate' && rolling !== undefined) {
+    const detail = "may not be specified when strategy `type` is 'Recreate'";
+    problems.push(forbiddenField(field, detail));
+  } else if (isObject(rolling)) {
+    for (const name of ['maxUnavailable', 'maxSurge']) {
+      const value = own(rolling, name);
+      if (typeof value !== 'string' || /^\d+%$/u.test(value)) continue;
+      const detail =
+        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+      problems.push(invalidValue(`${field}.${name}`, value, detail));
+    }
+    if (isNone(own(rolling, 'maxUnavailable')) && isNone(own(rolling, 'maxSurge'))) {
+      const detail = 'may not be 0 when `maxSurge` is 0';
+      const value = own(rolling, 'maxUnavailable');
+      problems.push(invalidValue(`${field}.maxUnavailable`, value, detail));
+    }
+  }
+  const deadline = own(spec, 'progressDeadlineSeconds');
+  if (typeof deadline === 'number' && deadline <= Number(own(spec, 'minReadySeconds') ?? 0)) {
+    const detail = 'must be greater than minReadySeconds';
+    problems.push(invalidValue('spec.progressDeadlineSeconds', deadline, detail));
+  }
   return problems;
 }
 
@@ -187,8 +249,15 @@ function dataProblems(object: ApiObject): readonly FieldProblem[] {
     if (!isObject(data)) continue;
     for (const key of Object.keys(data)) {
       bytes += Buffer.byteLength(textAt(data, key));
-      if (!CONFIG_KEY.test(key)) {
-        problems.push(invalidValue(`${field}[${key}]`, key, CONFIG_KEY_PROBLEM));
+      const path = `${field}[${key}]`;
+      if (!CONFIG_KEY.test(key)) problems.push(invalidValue(path, key, CONFIG_KEY_PROBLEM));
+      if (key === '.') problems.push(invalidValue(path, key, "must not be '.'"));
+      if (key.startsWith('..')) {
+        const detail = key === '..' ? "must not be '..'" : "must not start with '..'";
+        problems.push(invalidValue(path, key, detail));
+      }
+      if (field === 'data' && own(object['binaryData'], key) !== undefined) {
+        problems.push(invalidValue(path, key, 'duplicate of key present in binaryData'));
       }
     }
   }
@@ -201,6 +270,13 @@ function dataProblems(object: ApiObject): readonly FieldProblem[] {
     });
   }
   return problems;
+}
+
+/** What secrets of some types have to have. */
+function secretTypeProblems(secret: ApiObject): readonly FieldProblem[] {
+  if (secret['type'] !== 'kubernetes.io/tls') return [];
+  const missing = ['tls.crt', 'tls.key'].filter((key) => own(secret['data'], key) === undefined);
+  return missing.map((key) => requiredValue(`data[${key}]`));
 }
 
 function immutableDataProblems(object: ApiObject, current: ApiObject): readonly FieldProblem[] {
