@@ -73,6 +73,33 @@ export class PendingBytes {
     }
   }
 
+  /** Copies the first bytes, at most `most`, to `into` from `at` on: how many. They stay here. */
+  peekTo(into: Buffer, at: number, most: number): number {
+    let copied = 0;
+    for (const { slab, start, end } of this.#chunks) {
+      const length = Math.min(end - start, most - copied);
+      slab.bytes.copy(into, at + copied, start, start + length);
+      copied += length;
+      if (copied === most) break;
+    }
+    return copied;
+  }
+
+  /** Forgets the first `length` bytes, of which there are so many. */
+  drop(length: number): void {
+    let left = length;
+    while (left > 0) {
+      const chunk = this.#chunks[0] as Chunk;
+      const taken = Math.min(chunk.end - chunk.start, left);
+      chunk.start += taken;
+      left -= taken;
+      if (chunk.start < chunk.end) break;
+      this.#chunks.shift();
+      this.#hold(this.#heldBytes - chunk.slab.size);
+    }
+    this.#length -= length;
+  }
+
   clear(): void {
     this.#chunks.length = 0;
     this.#length = 0;

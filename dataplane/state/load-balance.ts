@@ -24,17 +24,21 @@ export interface Chosen {
 }
 
 /**
- * Draws an endpoint: those that can serve the port and may be used, of these the nearest as the service's mode
- * wants it, of these one at random in proportion to capacity. Undefined when nothing is left.
+ * Draws an endpoint of {@link usableEndpoints} at random in proportion to capacity. Undefined when there is none.
  * `random` gives numbers from 0 up to but without 1.
  */
 export function chooseEndpoint(choice: Choice, random: () => number): Chosen | undefined {
+  return drawByWeight(usableEndpoints(choice), ({ workload }) => workload.capacity, random);
+}
+
+/** The endpoints that can serve the port and may be used, of these the nearest as the service's mode wants it. */
+export function usableEndpoints(choice: Choice): readonly Chosen[] {
   const candidates: Chosen[] = [];
   for (const endpoint of choice.endpoints) {
     const port = usablePort(choice, endpoint);
     if (port !== undefined) candidates.push({ workload: endpoint.workload, port });
   }
-  return drawByWeight(nearest(choice, candidates), ({ workload }) => workload.capacity, random);
+  return nearest(choice, candidates);
 }
 
 /** Draws one item in proportion to its weight; undefined when the weights add up to nothing. */

@@ -30,6 +30,9 @@ export interface NetworkCidr {
   readonly cidr: Cidr;
 }
 
+/** What an application speaks on a port. */
+export type AppProtocol = 'HTTP/1.1' | 'HTTP/2' | 'gRPC' | 'TCP' | 'TLS';
+
 /** A name with virtual addresses that stands for a set of workloads. */
 export interface Service {
   readonly name: string;
@@ -38,6 +41,8 @@ export interface Service {
   readonly vips: readonly NetworkAddress[];
   readonly cidrVips: readonly NetworkCidr[];
   readonly ports: PortMap;
+  /** What is spoken on a service port; of others it is not known. */
+  readonly protocols: ReadonlyMap<number, AppProtocol>;
   /** Identities that its endpoints may have beside their own. */
   readonly subjectAltNames: readonly Identity[];
   readonly waypoint: GatewayAddress | undefined;
@@ -67,6 +72,7 @@ export function serviceOf(given: GivenService): Service {
     vips: [],
     cidrVips: [],
     ports: new Map(),
+    protocols: new Map(),
     subjectAltNames: [],
     waypoint: undefined,
     weightedWaypoints: [],

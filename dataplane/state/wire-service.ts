@@ -6,12 +6,15 @@ import {
   Service_Visibility as Visibility,
   type LoadBalancing as WireLoadBalancing,
   type NetworkAddress as WireNetworkAddress,
+  type Port as WirePort,
+  AppProtocol as WireProtocol,
   type Service as WireService,
 } from '#api/gen/workload_pb.ts';
 import { cidrFromBytes, isHostCidr } from '#common/net/cidr.ts';
 import { parseIdentity } from '#common/tls/spiffe.ts';
 
 import {
+  type AppProtocol,
   type LoadBalancing,
   type LocalityScope,
   type NetworkCidr,
@@ -47,6 +50,13 @@ const HEALTH_POLICIES: ReadonlyMap<number, LoadBalancing['healthPolicy']> = new 
   [HealthPolicy.ONLY_HEALTHY, 'OnlyHealthy'],
   [HealthPolicy.ALLOW_ALL, 'AllowAll'],
 ]);
+const PROTOCOLS: ReadonlyMap<number, AppProtocol> = new Map([
+  [WireProtocol.HTTP11, 'HTTP/1.1'],
+  [WireProtocol.HTTP2, 'HTTP/2'],
+  [WireProtocol.GRPC, 'gRPC'],
+  [WireProtocol.TCP, 'TCP'],
+  [WireProtocol.TLS, 'TLS'],
+]);
 const FAMILIES: ReadonlyMap<number, Service['ipFamilies']> = new Map([
   [IPFamilies.AUTOMATIC, undefined],
   [IPFamilies.IPV4_ONLY, 'IPv4'],
@@ -66,6 +76,7 @@ export function serviceFromWire(wire: WireService, problems: WireProblems): Serv
     vips,
     cidrVips,
     ports: wirePorts(wire.ports, problems),
+    protocols: protocolsOf(wire.ports),
     // Other kinds of names are of use to other kinds of proxies.
     subjectAltNames: wire.subjectAltNames.flatMap((name) => parseIdentity(name) ?? []),
     waypoint: wireGateway('waypoint', wire.waypoint, problems),
@@ -80,6 +91,16 @@ export function serviceFromWire(wire: WireService, problems: WireProblems): Serv
     // A newer word for who may see it does not hide it from all.
     visibility: wire.visibility === Visibility.NAMESPACE ? 'Namespace' : 'Public',
   });
+}
+
+/** A protocol that is not known here is none: what is spoken is found out. */
+function protocolsOf(ports: readonly WirePort[]): ReadonlyMap<number, AppProtocol> {
+  return new Map(
+    ports.flatMap(({ servicePort, appProtocol }) => {
+      const protocol = PROTOCOLS.get(appProtocol);
+      return protocol === undefined ? [] : [[servicePort, protocol] as const];
+    }),
+  );
 }
 
 /** An address, or with a length shorter than that a block. */

@@ -1,5 +1,6 @@
 import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import type { Identity } from '#common/tls/spiffe.ts';
+import { isGateway } from '#dataplane/state/gateway.ts';
 import { drawByWeight } from '#dataplane/state/load-balance.ts';
 import type { Service } from '#dataplane/state/service.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
@@ -9,7 +10,6 @@ import { HBONE_PORT, isOwnPort, SELF_CALL } from './ports.ts';
 import {
   type Asker,
   expectedIdentities,
-  isGateway,
   selectByAddress,
   selectGateway,
   type Upstream,

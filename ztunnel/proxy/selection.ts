@@ -71,21 +71,6 @@ export function selectGateway(
   return { workload, ip: chooseIp(workload, undefined, target.ip), port, service: undefined };
 }
 
-/** Whether a workload is the gateway itself, or one of the endpoints behind it. */
-export function isGateway(view: MeshView, gateway: GatewayAddress, workload: Workload): boolean {
-  const { destination } = gateway;
-  if (destination.kind === 'hostname') {
-    const { namespace, hostname } = destination;
-    if (workload.namespace === namespace && workload.hostname === hostname) return true;
-    return workload.services.has(namespacedHost(namespace, hostname));
-  }
-  const { network, ip } = destination;
-  if (workload.network === network && workload.ips.includes(ip)) return true;
-  return view
-    .servicesWithVip(network, ip)
-    .some((service) => workload.services.has(serviceKey(service)));
-}
-
 /** The names that the upstream's certificate may carry. */
 export function expectedIdentities(upstream: Upstream): readonly Identity[] {
   const alternatives = upstream.service?.subjectAltNames ?? [];

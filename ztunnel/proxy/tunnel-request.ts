@@ -1,5 +1,6 @@
 import { invariant } from '#common/assert.ts';
 import { type IpAddress, isIpv4, parseIp, type SocketAddress } from '#common/net/address.ts';
+import { isGateway } from '#dataplane/state/gateway.ts';
 import { type Service, serviceKey } from '#dataplane/state/service.ts';
 import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
 import type { GatewayAddress, Workload } from '#dataplane/state/workload.ts';
@@ -14,7 +15,6 @@ import {
 
 import { unknownLocalWorkload } from './local-workload.ts';
 import { isOwnPort, SELF_CALL } from './ports.ts';
-import { isGateway } from './selection.ts';
 import { guessService } from './service-guess.ts';
 
 /** What a tunnel request turned out to ask for. */

@@ -1,0 +1,19 @@
+import { namespacedHost } from './names.ts';
+import { serviceKey } from './service.ts';
+import type { MeshView } from './view.ts';
+import type { GatewayAddress, Workload } from './workload.ts';
+
+/** Whether a workload is the gateway itself, or one of the endpoints behind it. */
+export function isGateway(view: MeshView, gateway: GatewayAddress, workload: Workload): boolean {
+  const { destination } = gateway;
+  if (destination.kind === 'hostname') {
+    const { namespace, hostname } = destination;
+    if (workload.namespace === namespace && workload.hostname === hostname) return true;
+    return workload.services.has(namespacedHost(namespace, hostname));
+  }
+  const { network, ip } = destination;
+  if (workload.network === network && workload.ips.includes(ip)) return true;
+  return view
+    .servicesWithVip(network, ip)
+    .some((service) => workload.services.has(serviceKey(service)));
+}

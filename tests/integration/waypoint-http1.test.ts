@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { expect } from 'chai';
+import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+
+import type { Loop } from '#reactor/loop.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { TestAuthority } from '#tests/support/tls-material.ts';
+import { TestWaypoint } from '#tests/support/waypoint.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** What an application of node:http answers, with what it has seen. */
+async function application(handler: Handler): Promise<{ server: Server; port: number }> {
+  const server = createServer(handler);
+  server.listen(0, '127.0.0.2');
+  await once(server, 'listening');
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+const echo: Handler = (request, response) => {
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => {
+    response.setHeader('x-saw', `${request.method} ${request.url}`);
+    response.end(Buffer.concat(chunks));
+  });
+};
+
+describe('HTTP/1.1 through a waypoint', () => {
+  const authority = new TestAuthority();
+  let loop: Loop;
+  let waypoint: TestWaypoint;
+  let app: { server: Server; port: number } | undefined;
+  let handler: Handler;
+
+  before(async () => {
+    loop = await openThreadLoop();
+    loop.onFault = (error) => {
+      throw error;
+    };
+    loop.start();
+  });
+  after(() => loop.stop());
+
+  beforeEach(async () => {
+    handler = echo;
+    app = await application((request, response) => handler(request, response));
+    waypoint = new TestWaypoint(loop, authority);
+    waypoint.serve([{ ip: '127.0.0.2', port: app.port }]);
+  });
+  afterEach(() => {
+    waypoint[Symbol.dispose]();
+    app?.server.close();
+    app?.server.closeAllConnections();
+  });
+
+  it('gets an answer, and another one on the same connection', async () => {
+    const client = await waypoint.connect();
+    expect(client.status).to.equal(200);
+    const first = await client.ask('/one?a=1');
+    expect(first).to.include({ status: 200, body: '' });
+    expect(first.headers).to.include({ 'x-saw': 'GET /one?a=1' });
+    const second = await client.ask('/two', { method: 'POST', body: 'some words' });
+    expect(second).to.include({ status: 200, body: 'some words' });
+    expect(waypoint.records.map(({ status, flag }) => [status, flag])).to.deep.equal([
+      [200, '-'],
+      [200, '-'],
+    ]);
+  });
+
+  it('carries large bodies both ways, chunked ones too', async () => {
+    const body = Buffer.alloc(5_000_000, 'large ');
+    const client = await waypoint.connect();
+    const answer = await client.ask('/', {
+      method: 'POST',
+      body,
+      headers: { 'transfer-encoding': 'chunked' },
+    });
+    expect(answer.status).to.equal(200);
+    expect(answer.body.length).to.equal(body.length);
+    expect(answer.body === body.toString()).to.equal(true);
+  });
+
+  it('is answered 503 when nobody serves', async () => {
+    waypoint.serve([]);
+    const client = await waypoint.connect();
+    const answer = await client.ask('/');
+    expect(answer.status).to.equal(503);
+    expect(answer.body).to.equal('no healthy upstream');
+    expect(waypoint.records[0]).to.include({ flag: 'UH', status: 503 });
+  });
+
+  it('is answered 400 when it is not HTTP', async () => {
+    const client = await waypoint.connect();
+    const answer = await client.exchange('GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n');
+    expect(answer).to.match(/^HTTP\/1\.1 400 /);
+    expect(waypoint.faults).to.deep.equal(['severalHosts']);
+  });
+
+  it('is refused for an address that is not bound to the waypoint', async () => {
+    const client = await waypoint.connect('10.96.0.99:80');
+    expect(client.status).to.equal(404);
+    expect(waypoint.refusals).to.deep.equal(['10.96.0.99:80 is not bound to this waypoint']);
+  });
+});

@@ -1,0 +1,300 @@
+import type { ByteOutput } from '#codec/http1/byte-output.ts';
+import type { Http1Events } from '#codec/http1/events.ts';
+import { faultStatus, HTTP1_FAULTS, type Http1Fault } from '#codec/http1/faults.ts';
+import type { Head } from '#codec/http1/head.ts';
+import type { HeadTables } from '#codec/http1/message-reader.ts';
+import { Http1Server } from '#codec/http1/server.ts';
+import type { ResponsePlan } from '#codec/http1/write.ts';
+import type { Header } from '#codec/http2/field.ts';
+import type { Loop, TurnEnd } from '#reactor/loop.ts';
+import { PendingBytes } from '#reactor/pending.ts';
+import type { Timer } from '#reactor/timers.ts';
+
+import type { Channel, ChannelUser } from '../channel/channel.ts';
+import type { ClientEnd, ClientUser } from '../exchange/ends.ts';
+import type { RequestMessage, ResponseMessage } from '../request/head.ts';
+import { fieldsOf, Http1Request } from './http1-messages.ts';
+
+/** What the HTTP/1 connections of a worker share. */
+export interface Http1Host {
+  readonly loop: Loop;
+  readonly requestTables: HeadTables;
+  readonly responseTables: HeadTables;
+  /** Points at `scratch` for one call at a time. */
+  readonly output: ByteOutput;
+  /** Holds the largest head that we pass on. */
+  readonly scratch: Buffer;
+}
+
+/** How often a connection looks how long it has been in its phase. */
+const LOOK_MS = 15_000;
+/** How long a client may take for a head … */
+const HEAD_DEADLINE_MS = 60_000;
+/** … and how long it may keep a connection without asking for anything. */
+const IDLE_DEADLINE_MS = 3_600_000;
+/** Larger pieces of a body are not copied once more to be framed. */
+const COPY_BYTES_MAX = 2_048;
+
+/** Told of the requests of a client, and of the end of its connection. */
+export interface DownstreamOwner {
+  /** A request. Its exchange is the user of `client` from now on. */
+  onRequest(client: ClientEnd & { user: ClientUser }, request: RequestMessage): void;
+  /** The client broke a rule. */
+  onBadRequest(fault: string): void;
+  /** Once. */
+  onDownstreamClosed(): void;
+}
+
+/** A client that speaks HTTP/1.1, one exchange after the other. */
+export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
+  /** Of the exchange in progress. */
+  user!: ClientUser;
+  readonly #host: Http1Host;
+  readonly #owner: DownstreamOwner;
+  readonly #channel: Channel;
+  readonly #codec: Http1Server;
+  /** Bytes that belong behind the response in progress. */
+  readonly #held = new PendingBytes();
+  /** An exchange has begun, and its end has not been told to its user, nor by it. */
+  #inExchange = false;
+  #bodyless = false;
+  /** Bytes of bodies in the present call of receive(). */
+  #delivered = 0;
+  #closed = false;
+  #phase: Http1Server['phase'] = 'idle';
+  #phaseSinceMs: number;
+  readonly #tasks = new Tasks(this);
+
+  constructor(host: Http1Host, open: (user: ChannelUser) => Channel, owner: DownstreamOwner) {
+    this.#host = host;
+    this.#owner = owner;
+    this.#codec = new Http1Server({}, host.requestTables, this);
+    this.#channel = open(this);
+    this.#phaseSinceMs = host.loop.nowMs;
+    host.loop.timers.schedule(this.#tasks, host.loop.nowMs + LOOK_MS);
+  }
+
+  /** Ends after the exchange in progress. */
+  drain(): void {
+    this.#codec.closeAfterResponse();
+    this.#endIfSent();
+  }
+
+  /** Cuts the connection. */
+  close(reason: string): void {
+    this.#channel.abort();
+    this.#gone(reason);
+  }
+
+  // --- ChannelUser
+
+  onBytes(bytes: Buffer, start: number, end: number): void {
+    if (this.#closed) {
+      this.#channel.consume(end - start);
+      return;
+    }
+    const taken = this.#held.length > 0 ? start : this.#receive(bytes, start, end);
+    if (taken < end) this.#held.append(bytes, taken, end);
+  }
+
+  onFinished(): void {
+    this.#codec.receiveEnd();
+    this.#endIfSent();
+  }
+
+  onDrained(): void {
+    if (this.#inExchange) this.user.onClientDrained();
+  }
+
+  onBroken(reason: string): void {
+    this.#gone(reason);
+  }
+
+  // --- Http1Events
+
+  onHead(head: Head): void {
+    const request = new Http1Request(head.copy());
+    this.#inExchange = true;
+    this.#bodyless = request.method === 'HEAD';
+    this.#owner.onRequest(this, request);
+  }
+
+  onBody(bytes: Buffer, start: number, end: number): void {
+    if (!this.#inExchange) return;
+    this.#delivered += end - start;
+    this.user.onRequestBody(bytes, start, end);
+  }
+
+  onEnd(trailers: Head | undefined): void {
+    if (this.#inExchange)
+      this.user.onRequestEnd(trailers === undefined ? undefined : fieldsOf(trailers));
+  }
+
+  onFault(fault: Http1Fault): void {
+    const reason = HTTP1_FAULTS[fault];
+    this.#owner.onBadRequest(fault);
+    const answers = this.#codec.canRespond;
+    this.#leaveExchange(reason);
+    if (!answers) {
+      this.close(reason);
+      return;
+    }
+    const status = faultStatus(fault);
+    const headers: Header[] = [
+      [':status', String(status)],
+      ['content-length', '0'],
+    ];
+    this.#send((output) => this.#codec.sendHeaders(output, headers, true));
+    this.#send((output) => this.#codec.sendEnd(output));
+    this.#endIfSent();
+  }
+
+  // --- ClientEnd
+
+  get queued(): number {
+    return this.#channel.queued;
+  }
+
+  interim(status: number, fields: readonly Header[]): void {
+    const headers: Header[] = [[':status', String(status)], ...fields];
+    this.#send((output) => this.#codec.sendHeaders(output, headers, false));
+  }
+
+  respond(response: ResponseMessage, plan: ResponsePlan): void {
+    const { http1, status } = response;
+    this.#bodyless ||= status === 204 || status === 304;
+    if (http1 !== undefined) {
+      this.#send((output) => this.#codec.sendHead(output, http1, plan));
+      return;
+    }
+    const headers: Header[] = [[':status', String(status)], ...response.fields()];
+    this.#send((output) => this.#codec.sendHeaders(output, headers, !response.hasBody, plan));
+  }
+
+  body(bytes: Buffer, start: number, end: number): void {
+    if (!this.#inExchange || this.#bodyless) return;
+    const length = end - start;
+    if (length <= COPY_BYTES_MAX) {
+      this.#send((output) => this.#codec.sendBody(output, bytes, start, end) === end);
+      return;
+    }
+    this.#send((output) => this.#codec.beginChunk(output, length));
+    this.#channel.write(bytes, start, end);
+    this.#send((output) => this.#codec.endChunk(output));
+  }
+
+  finish(trailers: readonly Header[] | undefined): void {
+    if (!this.#inExchange) return;
+    this.#inExchange = false;
+    this.#send((output) => this.#codec.sendEnd(output, trailers));
+    this.#endIfSent();
+    // What was held back is looked at when nobody is in the middle of a call any more.
+    if (this.#held.length > 0) this.#host.loop.atTurnEnd(this.#tasks);
+  }
+
+  consume(length: number): void {
+    this.#channel.consume(length);
+  }
+
+  abort(): void {
+    this.#inExchange = false;
+    this.close('the response was cut');
+  }
+
+  // --- Tasks
+
+  /** Looks at what was held back. */
+  goOn(): void {
+    if (this.#closed || !this.#codec.wantsInput) return;
+    const { length } = this.#held;
+    if (length === 0) return;
+    const bytes = Buffer.allocUnsafeSlow(length);
+    this.#held.peekTo(bytes, 0, length);
+    this.#held.clear();
+    const taken = this.#receive(bytes, 0, length);
+    if (taken < length) this.#held.append(bytes, taken, length);
+  }
+
+  /** Looks how long it has been in its phase. */
+  look(nowMs: number): void {
+    if (this.#closed) return;
+    const { phase } = this.#codec;
+    if (phase !== this.#phase) {
+      this.#phase = phase;
+      this.#phaseSinceMs = nowMs;
+    }
+    const sinceMs = nowMs - this.#phaseSinceMs;
+    if (phase === 'head' && sinceMs >= HEAD_DEADLINE_MS) {
+      this.close('the client did not finish its request');
+      return;
+    }
+    if (phase === 'idle' && sinceMs >= IDLE_DEADLINE_MS) this.drain();
+    if (!this.#closed) this.#host.loop.timers.schedule(this.#tasks, nowMs + LOOK_MS);
+  }
+
+  // ---
+
+  #receive(bytes: Buffer, start: number, end: number): number {
+    this.#delivered = 0;
+    const taken = this.#codec.receive(bytes, start, end);
+    // The exchange gives credit for the bodies.
+    const rest = taken - start - this.#delivered;
+    this.#delivered = 0;
+    if (rest > 0) this.#channel.consume(rest);
+    return taken;
+  }
+
+  #send(write: (output: ByteOutput) => boolean): void {
+    if (this.#closed) return;
+    const { output, scratch } = this.#host;
+    output.point(scratch, 0, scratch.length);
+    if (!write(output)) {
+      this.close('the head of the response is too large');
+      return;
+    }
+    if (output.end > 0) this.#channel.write(scratch, 0, output.end);
+  }
+
+  #endIfSent(): void {
+    if (this.#closed || !this.#codec.finished) return;
+    this.#channel.finish();
+    this.#gone('closed');
+  }
+
+  #leaveExchange(reason: string): void {
+    if (!this.#inExchange) return;
+    this.#inExchange = false;
+    this.user.onClientGone(reason);
+  }
+
+  #gone(reason: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#host.loop.timers.cancel(this.#tasks);
+    this.#held.clear();
+    this.#leaveExchange(reason);
+    this.#owner.onDownstreamClosed();
+  }
+}
+
+/** What a connection does later. Apart from it because the codec has an `onFault`, too. */
+class Tasks implements TurnEnd, Timer {
+  readonly #connection: Http1Downstream;
+
+  constructor(connection: Http1Downstream) {
+    this.#connection = connection;
+  }
+
+  onTurnEnd(): void {
+    this.#connection.goOn();
+  }
+
+  onTimer(nowMs: number): void {
+    this.#connection.look(nowMs);
+  }
+
+  onFault(error: unknown): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#connection.close(`internal error: ${reason}`);
+  }
+}

@@ -1,0 +1,139 @@
+import type { AppProtocol } from '#dataplane/state/service.ts';
+
+import type { Channel, ChannelUser } from '../channel/channel.ts';
+import type { ConnectionFacts } from '../exchange/decision.ts';
+import type { ClientEnd, ClientUser } from '../exchange/ends.ts';
+import { Exchange, type ExchangeHost } from '../exchange/exchange.ts';
+import { type DownstreamOwner, Http1Downstream, type Http1Host } from '../http/http1-downstream.ts';
+import { Http2Downstream } from '../http/http2-downstream.ts';
+import type { SessionHost } from '../http/http2-session.ts';
+import type { RequestMessage } from '../request/head.ts';
+import { TcpForward, type TcpHost } from '../tcp/tcp-forward.ts';
+import { type Sniffed, sniff } from './sniff.ts';
+
+/** What the connections inside tunnels share. */
+export interface InnerHost extends SessionHost, Http1Host, ExchangeHost, TcpHost {
+  /** The connections that are open, for the drain and the end. */
+  readonly inner: Set<InnerConnection>;
+  /** A client broke a rule of HTTP; `fault` names which. */
+  badRequest(facts: ConnectionFacts, fault: string): void;
+}
+
+/** One connection of a client inside a tunnel, from its CONNECT to its end. */
+export class InnerConnection implements ChannelUser, DownstreamOwner {
+  readonly #host: InnerHost;
+  readonly #facts: ConnectionFacts;
+  readonly #protocol: AppProtocol | undefined;
+  readonly #channel: Channel;
+  /** What came before the protocol was known. */
+  #first: Buffer = NOTHING;
+  #use: Http1Downstream | Http2Downstream | TcpForward | undefined;
+  #ended = false;
+
+  constructor(
+    host: InnerHost,
+    facts: ConnectionFacts,
+    protocol: AppProtocol | undefined,
+    open: (user: ChannelUser) => Channel,
+  ) {
+    this.#host = host;
+    this.#facts = facts;
+    this.#protocol = protocol;
+    host.inner.add(this);
+    this.#channel = open(this);
+    if (protocol === 'TCP' || protocol === 'TLS') this.#begin('other');
+  }
+
+  /** Ends with what is in progress. */
+  drain(): void {
+    if (this.#use === undefined) this.close('the waypoint ends');
+    else this.#use.drain();
+  }
+
+  close(reason: string): void {
+    if (this.#ended) return;
+    if (this.#use === undefined) this.#channel.abort();
+    else this.#use.close(reason);
+    this.#end();
+  }
+
+  // --- ChannelUser, until the protocol is known
+
+  onBytes(bytes: Buffer, start: number, end: number): void {
+    if (this.#ended) return;
+    if (this.#first.length === 0) {
+      const kind = sniff(bytes, start, end);
+      if (kind === 'more') this.#first = Buffer.from(bytes.subarray(start, end));
+      else this.#begin(kind).onBytes(bytes, start, end);
+      return;
+    }
+    const first = Buffer.concat([this.#first, bytes.subarray(start, end)]);
+    this.#first = first;
+    const kind = sniff(first, 0, first.length);
+    if (kind !== 'more') this.#replay(kind);
+  }
+
+  onFinished(): void {
+    if (this.#ended) return;
+    // Whatever it began to say is over: the other side may have something to say all the same.
+    this.#replay('other').onFinished();
+  }
+
+  onDrained(): void {
+    // Nothing is written before the protocol is known.
+  }
+
+  onBroken(): void {
+    this.#end();
+  }
+
+  // --- DownstreamOwner
+
+  onRequest(client: ClientEnd & { user: ClientUser }, request: RequestMessage): void {
+    const exchange = new Exchange(this.#host, this.#facts, client, request);
+    client.user = exchange;
+    exchange.begin();
+  }
+
+  onBadRequest(fault: string): void {
+    this.#host.badRequest(this.#facts, fault);
+  }
+
+  onDownstreamClosed(): void {
+    this.#end();
+  }
+
+  // ---
+
+  #replay(kind: Sniffed): ChannelUser {
+    const first = this.#first;
+    this.#first = NOTHING;
+    const user = this.#begin(kind);
+    if (first.length > 0) user.onBytes(first, 0, first.length);
+    return user;
+  }
+
+  /** Gives the channel to who speaks the protocol; on a port for HTTP whatever else comes is a bad request. */
+  #begin(kind: Sniffed): ChannelUser {
+    const host = this.#host;
+    const channel = this.#channel;
+    const open = (user: ChannelUser): Channel => {
+      channel.user = user;
+      return channel;
+    };
+    const protocol = this.#protocol;
+    const isHttpPort = protocol === 'HTTP/1.1' || protocol === 'HTTP/2' || protocol === 'gRPC';
+    if (kind === 'HTTP/2') this.#use = new Http2Downstream(host, open, this);
+    else if (kind === 'HTTP/1' || isHttpPort) this.#use = new Http1Downstream(host, open, this);
+    else this.#use = new TcpForward(host, this.#facts, open, () => this.#end());
+    return channel.user;
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#host.inner.delete(this);
+  }
+}
+
+const NOTHING: Buffer = Buffer.alloc(0);

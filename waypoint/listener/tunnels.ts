@@ -1,0 +1,93 @@
+import type { Header } from '#codec/http2/field.ts';
+import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import { type Identity, parseIdentity, sameTrustDomain } from '#common/tls/spiffe.ts';
+import type { MeshView } from '#dataplane/state/view.ts';
+import { identityOf, type Workload } from '#dataplane/state/workload.ts';
+import { peerName } from '#hbone/peer-name.ts';
+import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
+import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
+
+import type { ChannelUser } from '../channel/channel.ts';
+import { TunnelChannel } from '../channel/tunnel-channel.ts';
+import { destinationOf } from './destination.ts';
+import { InnerConnection, type InnerHost } from './inner-connection.ts';
+
+// RFC 9113 section 7.
+const NO_ERROR = 0x0;
+
+export interface TunnelsHost extends InnerHost {
+  readonly mesh: MeshView;
+  /** The network that the waypoint is on. */
+  readonly network: string;
+  /** The waypoint itself, as the mesh knows it. */
+  self(): Workload | undefined;
+  /** What waits for clients counts in it. */
+  readonly waiting: ByteBudget | undefined;
+  /** A tunnel, or a request of one, was refused; `peer` is its address. */
+  refused(peer: string, reason: string): void;
+}
+
+/** The tunnels that come in on 15008: who may open one, and what its requests are for. */
+export class Tunnels implements TunnelOwner {
+  readonly all: Set<Tunnel> = new Set<Tunnel>();
+  readonly #host: TunnelsHost;
+
+  constructor(host: TunnelsHost) {
+    this.#host = host;
+  }
+
+  onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {
+    const read = peerName(peer);
+    if ('refusal' in read) return read.refusal;
+    const identity = parseIdentity(read.name);
+    if (identity === undefined) return 'identity error: the peer has no SPIFFE name of a workload';
+    const self = this.#host.self();
+    if (self === undefined) return 'identity error: this waypoint is not known yet';
+    if (!sameTrustDomain(identity, identityOf(self))) {
+      return `identity error: trust domain of "${identity}" is not "${self.trustDomain}"`;
+    }
+    tunnel.peerIdentity = identity;
+    return undefined;
+  }
+
+  onTunnelOpen(): void {
+    // Requests will come.
+  }
+
+  onTunnelRoom(): void {
+    // Only clients open streams.
+  }
+
+  onTunnelRequest(tunnel: Tunnel, stream: Http2Stream, headers: readonly Header[]): void {
+    const host = this.#host;
+    const { mesh: view, network } = host;
+    const destination = destinationOf(headers, { view, network, self: host.self() });
+    if (destination.kind === 'refused') {
+      host.refused(tunnel.remote.ip, destination.reason);
+      tunnel.respond(stream, [[':status', String(destination.status)]], true);
+      tunnel.reset(stream, NO_ERROR);
+      return;
+    }
+    const facts = {
+      identity: tunnel.peerIdentity as Identity,
+      sourceIp: tunnel.remote.ip,
+      sourceWorkload: view.workloadByIp(network, tunnel.remote.ip),
+      destination: destination.address,
+      target: destination.target,
+    };
+    tunnel.respond(stream, [[':status', '200']], false);
+    const open = (user: ChannelUser): TunnelChannel =>
+      new TunnelChannel(tunnel, stream, user, host.waiting);
+    // It keeps itself among the others for as long as it lives.
+    void new InnerConnection(host, facts, destination.protocol, open);
+  }
+
+  onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {
+    if (end.failed && end.stage !== 'open') this.#host.refused(tunnel.remote.ip, end.reason);
+  }
+
+  onTunnelClosed(tunnel: Tunnel): void {
+    this.all.delete(tunnel);
+  }
+}
