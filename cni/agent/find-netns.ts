@@ -39,7 +39,8 @@ interface Candidate {
 /**
  * Finds the network namespaces of running pods, by uid; pods for which there is none are left out. A namespace counts
  * when a process of the pod is in it *and* it has an address of the pod: a process may be on a visit in another
- * pod's. Where no process tells its pod, a namespace with a name does when it has an address of just one of the pods.
+ * pod's. Where no process tells its pod, a namespace with a name does when it has an address of just one of the pods. A pod
+ * whose addresses are not known is not looked for: nothing would tell its namespace from one that is visited.
  */
 export async function findNetns(
   wanted: ReadonlyMap<string, readonly string[]>,
@@ -50,6 +51,7 @@ export async function findNetns(
   const candidates = await candidatesByPod(wanted, files.proc, host);
   for (const [uid, paths] of candidates) {
     const addresses = wanted.get(uid) ?? [];
+    if (addresses.length === 0) continue;
     // The oldest process: what came later may have been moved.
     for (const { path } of paths.toSorted((a, b) => a.startedTicks - b.startedTicks)) {
       const opened = openPodNetns(path, addresses, host);

@@ -102,7 +102,13 @@ describe('findNetns()', () => {
   it('prefers the oldest process where several namespaces would do', async () => {
     addProcess(10, shop, podCgroup(TILL), 200);
     addProcess(11, till, podCgroup(TILL), 100);
-    expect(await find({ [TILL]: [] })).to.deep.equal({ [TILL]: 'till' });
+    expect(await find({ [TILL]: [shop.ipv4, till.ipv4] })).to.deep.equal({ [TILL]: 'till' });
+  });
+
+  it('does not look for a pod whose addresses are not known: its process may be on a visit', async () => {
+    addProcess(10, shop, podCgroup(TILL), 100);
+    name(till);
+    expect(await find({ [TILL]: [] })).to.deep.equal({});
   });
 
   it('finds pods by named namespaces where no process tells', async () => {
