@@ -5,6 +5,9 @@ import type { Pod, StringMap } from '#kube/resources.ts';
 /** Says how far a pod's enrolment has come; the agent alone writes it. */
 export const REDIRECTION_ANNOTATION = 'ambient.istio.io/redirection';
 
+/** On the mirrors of static pods: the uid that the kubelet gave the pod. */
+const MIRROR_ANNOTATION = 'kubernetes.io/config.mirror';
+
 /** `pending`: belongs to the mesh, and the node tunnel does not serve it yet. */
 export type Redirection = 'enabled' | 'pending';
 
@@ -74,6 +77,14 @@ export function nextStep(pod: Pod | undefined, membership: Membership, standing:
       // Without an address it is not there yet: its start brings it, or a later change of its status.
       return podAddresses(pod).length === 0 ? 'nothing' : 'enrol';
   }
+}
+
+/**
+ * Whether a runtime means this pod by a uid. A static pod's is of the kubelet's own making; what the API server has is its
+ * mirror, which has another one and names it.
+ */
+export function hasUid({ metadata: { uid, annotations } }: Pod, said: string): boolean {
+  return uid === said || annotations?.[MIRROR_ANNOTATION] === said;
 }
 
 /** The pod's addresses as its status has them; what is none is left out. */

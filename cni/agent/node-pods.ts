@@ -9,6 +9,7 @@ import { NAMESPACES, type Namespace, PODS, type Pod, type StringMap } from '#kub
 
 import type { Enrolment, EnrolmentResult } from './enrolment.ts';
 import {
+  hasUid,
   type Membership,
   type MembershipSettings,
   membershipOf,
@@ -156,8 +157,8 @@ export class NodePods {
     const deadlineMs = clock.now() + UNKNOWN_POD_MS;
     for (;;) {
       const pod = this.#pods.get(`${namespace}/${name}`);
-      const isThat = uid === undefined || pod?.metadata.uid === uid;
-      if (pod !== undefined && isThat && pod.metadata.deletionTimestamp === undefined) return pod;
+      const isThat = pod !== undefined && (uid === undefined || hasUid(pod, uid));
+      if (isThat && pod.metadata.deletionTimestamp === undefined) return pod;
       if (clock.now() >= deadlineMs) return undefined;
       await this.#nextChange();
     }

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import {
+  hasUid,
   type Membership,
   membershipOf,
   nextStep,
@@ -110,6 +111,16 @@ describe('nextStep()', () => {
       expect(nextStep(given, membership, standing)).to.equal(step);
     });
   }
+});
+
+describe('hasUid()', () => {
+  it('knows a pod by its uid, and a static one by that which the kubelet gave it', () => {
+    const mirror = pod({ annotations: { 'kubernetes.io/config.mirror': 'of-the-kubelet' } });
+    expect(hasUid(mirror, 'u1')).to.equal(true);
+    expect(hasUid(mirror, 'of-the-kubelet')).to.equal(true);
+    expect(hasUid(mirror, 'of-another')).to.equal(false);
+    expect(hasUid(pod({}), 'of-the-kubelet')).to.equal(false);
+  });
 });
 
 describe('podAddresses()', () => {
