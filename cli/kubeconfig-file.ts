@@ -1,10 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import {
   accessSync,
-  chmodSync,
   constants,
   existsSync,
   readFileSync,
+  realpathSync,
+  renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -29,9 +32,15 @@ export function kubeconfigProblem(file: string, name: string): string | undefine
 
 /** Copies a kubeconfig, readable by its owner only. */
 export function copyKubeconfig(from: string, to: string): void {
-  writeFileSync(to, readFileSync(from), { mode: MODE });
-  // An older one keeps its mode otherwise.
-  chmodSync(to, MODE);
+  const target = existsSync(to) ? realpathSync(to) : resolve(to);
+  if (existsSync(target) && !statSync(target).isFile()) {
+    writeFileSync(target, readFileSync(from));
+    return;
+  }
+  // A new file in place of an older one, which others may own or have open.
+  const temporary = `${target}.${randomUUID()}`;
+  writeFileSync(temporary, readFileSync(from), { mode: MODE, flag: 'wx' });
+  renameSync(temporary, target);
 }
 
 /** Removes a kubeconfig, unless it has become that of something else than the cluster `name`. */

@@ -1,4 +1,16 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -56,6 +68,31 @@ describe('kubeconfigProblem()', () => {
     copyKubeconfig(from, file);
     expect(readFileSync(file, 'utf8')).to.equal('text');
     expect(statSync(file).mode & 0o777).to.equal(0o600);
+  });
+
+  it('copyKubeconfig() shows nothing to who has the older file open, and follows a link', () => {
+    const from = join(directory, 'from');
+    const link = join(directory, 'link');
+    writeFileSync(from, 'secret');
+    writeFileSync(file, '', { mode: 0o666 });
+    symlinkSync(file, link);
+    const before = openSync(file, 'r');
+    try {
+      copyKubeconfig(from, link);
+      expect(readFileSync(before, 'utf8')).to.equal('');
+    } finally {
+      closeSync(before);
+    }
+    expect(lstatSync(link).isSymbolicLink()).to.equal(true);
+    expect(readFileSync(file, 'utf8')).to.equal('secret');
+    expect(readdirSync(directory).toSorted()).to.deep.equal(['config', 'from', 'link']);
+  });
+
+  it('copyKubeconfig() leaves a device a device', () => {
+    const from = join(directory, 'from');
+    writeFileSync(from, 'secret');
+    copyKubeconfig(from, '/dev/null');
+    expect(statSync('/dev/null').isCharacterDevice()).to.equal(true);
   });
 });
 
