@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { isIPv6 } from 'node:net';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
@@ -59,7 +59,8 @@ const IDLE_TIMEOUT_MS = 30_000;
 // How often the limits above are looked at; Node's default of 30 s would make them meaningless.
 const CHECK_INTERVAL_MS = 500;
 const HEADER_BYTES_MAX = 8 * 1024;
-// Kubelet, one or two scrapers and some people: more connections than that are a mistake.
+// Kubelet, one or two scrapers and some people: more connections than that are a mistake, or malice. The oldest makes place: who
+// holds all of them would otherwise keep the kubelet's probe out, and have the process ended as dead.
 const CONNECTIONS_MAX = 64;
 const CLOSE_GRACE_MS = 500;
 // Below this, compression costs more than it saves.
@@ -100,7 +101,7 @@ async function listen(options: AdminServerOptions, host: string): Promise<Server
       });
     },
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  limitConnections(server);
   server.timeout = IDLE_TIMEOUT_MS;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
@@ -111,6 +112,19 @@ async function listen(options: AdminServerOptions, host: string): Promise<Server
     throw new Error(explain(options, host, error as NodeJS.ErrnoException), { cause: error });
   }
   return server;
+}
+
+function limitConnections(server: Server): void {
+  /** Oldest first. */
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    const [oldest] = sockets;
+    if (sockets.size <= CONNECTIONS_MAX || oldest === undefined) return;
+    sockets.delete(oldest);
+    oldest.destroy();
+  });
 }
 
 function explain(options: AdminServerOptions, host: string, error: NodeJS.ErrnoException): string {
