@@ -7,6 +7,7 @@ import { bootstrap, type ServerEndpoint } from './bootstrap.ts';
 import { StoredBoundObjects } from './bound-objects.ts';
 import { builtinKinds } from './builtin-kinds.ts';
 import { serveCustomResources } from './crd.ts';
+import { CreationCheck } from './creation-check.ts';
 import type { ClusterCredentials } from './credentials.ts';
 import { Discovery } from './discovery.ts';
 import { KindRegistry } from './kinds.ts';
@@ -78,7 +79,10 @@ export class ApiServerApp {
     const audiences = [ISSUER];
     const authenticator = new Authenticator({ tokens, audiences, objects, now });
     const policy = policyFromStore(store);
-    const admission = new Admission(store, [new EscalationCheck(policy)]);
+    const admission = new Admission(store, [
+      new CreationCheck(policy),
+      new EscalationCheck(policy),
+    ]);
 
     // What is answered.
     const kubelets = new KubeletProxy({

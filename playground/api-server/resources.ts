@@ -1,6 +1,7 @@
 import type { Admission } from './admission.ts';
 import { decodeJson, decodeObject, decodeYaml, type JsonObject } from './body.ts';
 import {
+  ApiError,
   type FieldProblem,
   forbiddenField,
   invalid,
@@ -10,6 +11,7 @@ import {
   unsupportedMediaType,
 } from './errors.ts';
 import { type Answer, type ApiRequest, objectAnswer } from './exchange.ts';
+import { isObject } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import { listAnswer } from './list-answer.ts';
 import { checkInitialEvents, readVersion } from './listing.ts';
@@ -191,24 +193,47 @@ export class Resources {
     };
     checkPatchOptions(patch.type, request);
     const { store } = this.#options;
-    return this.#write(call, undefined, (dryRun) =>
+    const isNew = patch.type === 'apply' && info.subresource === '' && !this.#isThere(call);
+    const completed = isNew ? await this.#completed(call, patch.body) : undefined;
+    const write = (dryRun: boolean): WriteResult =>
       store.patch(kind, placeOf(info), patch, {
         ...options,
         dryRun: dryRun || options.dryRun,
         warn: dryRun ? ignoreWarning : (text) => options.warn(text),
-      }),
-    );
+        ...(completed === undefined ? {} : { completed }),
+      });
+    return this.#write(call, completed, write, isNew ? 'CREATE' : 'UPDATE');
+  }
+
+  #isThere({ kind, info }: ResourceCall): boolean {
+    try {
+      this.#options.store.get(kind, placeOf(info));
+      return true;
+    } catch (error) {
+      if (error instanceof ApiError && error.code === 404) return false;
+      throw error;
+    }
+  }
+
+  /** What an object is created with that is applied and not there yet; undefined when it is no object. */
+  async #completed(call: ResourceCall, body: unknown): Promise<JsonObject | undefined> {
+    const { info, kind, request } = call;
+    if (!isObject(body)) return undefined;
+    const dryRun = isTrue(request.query.get('dryRun'));
+    const attempt = { request, info, kind, dryRun, operation: 'CREATE' } as const;
+    return this.#options.admission.mutate({ ...attempt, object: body });
   }
 
   async #write(
     call: ResourceCall,
     object: JsonObject | undefined,
     write: (dryRun: boolean) => WriteResult,
+    operation: 'CREATE' | 'UPDATE' = 'UPDATE',
   ): Promise<Answer> {
     const { info, kind, request } = call;
     const attempt = { request, info, kind, dryRun: isTrue(request.query.get('dryRun')) };
     await this.#options.admission.validate(
-      { ...attempt, operation: 'UPDATE', object },
+      { ...attempt, operation, object },
       () => write(true).object,
     );
     const { object: stored, created } = write(false);

@@ -19,7 +19,7 @@ import {
 } from './errors.ts';
 import type { Selection } from './fields.ts';
 import { selectorOf } from './fields.ts';
-import { shareWith, textAt } from './json.ts';
+import { deepCopy, type JsonObject, shareWith, textAt } from './json.ts';
 import type { KindRegistry, ServedKind } from './kinds.ts';
 import {
   checkListOptions,
@@ -69,6 +69,8 @@ export interface SubresourceOption {
 export interface PatchOptions extends WriteOptions, SubresourceOption {
   /** Server-side apply: take the fields of others over. */
   readonly force?: boolean | undefined;
+  /** Server-side apply, when there is nothing yet: what is to be created, with more than its author manages. */
+  readonly completed?: JsonObject;
 }
 
 export interface WriteResult {
@@ -309,7 +311,8 @@ export class Store {
       return this.#replace(kind, current, object, { ...options, applied: true });
     }
     const write = { ...options, applied: true };
-    return { object: this.#insert(kind, place.namespace, object, write), created: true };
+    const whole = options.completed === undefined ? object : filled(object, options.completed);
+    return { object: this.#insert(kind, place.namespace, whole, write), created: true };
   }
 
   #insert(
@@ -497,6 +500,13 @@ function decodePatched(kind: ServedKind, patched: unknown): ApiObject {
 function withoutVersion(object: StoredObject): StoredObject {
   const { resourceVersion: _none, ...metadata } = object.metadata;
   return { ...object, metadata: metadata as StoredObject['metadata'] };
+}
+
+/** An applied object with the fields of what admission made of it; who manages what stays as it is. */
+function filled(object: ApiObject, completed: JsonObject): ApiObject {
+  const { apiVersion, kind, metadata } = object;
+  const { status: _status, ...fields } = deepCopy(completed);
+  return { ...object, ...fields, apiVersion, kind, metadata };
 }
 
 /** Where an object lies among the others of its kind: their order in lists. */

@@ -17,6 +17,7 @@ interface Stored {
     readonly uid: string;
     readonly resourceVersion: string;
     readonly labels?: Record<string, string>;
+    readonly managedFields?: unknown;
   };
   readonly spec?: Record<string, unknown>;
   readonly data?: Record<string, string>;
@@ -36,6 +37,12 @@ const MAPS = '/api/v1/namespaces/default/configmaps';
 const role = (name: string, resource: string) => ({
   metadata: { name },
   rules: [{ apiGroups: [''], resources: [resource], verbs: ['get'] }],
+});
+const podOf = (serviceAccountName: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { labels: { app: 'bread' } },
+  spec: { serviceAccountName, containers: [{ name: 'main', image: 'x' }] },
 });
 const binding = (name: string, clusterRole: string) => ({
   metadata: { name },
@@ -97,6 +104,12 @@ describe('the API server of the playground', () => {
   }
   const kubelet = (name: string) =>
     issueNodeCertificate(server.credentials.authority, { name, addresses: [] }, Date.now());
+  const applyPod = (serviceAccountName: string, name: string) =>
+    server.ask(`/api/v1/namespaces/default/pods/${name}?fieldManager=me`, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/apply-patch+yaml' },
+      body: podOf(serviceAccountName),
+    });
   const askToken = async (name: string, spec: object) => {
     const answer = await server.ask(`${ACCOUNTS}/${name}/token`, {
       method: 'POST',
@@ -226,6 +239,33 @@ describe('the API server of the playground', () => {
       expect((await bind(binding('later', 'not-yet'))).code).to.equal(404);
     });
 
+    it('by applying what they may only change', async () => {
+      const rules = [
+        { apiGroups: [''], resources: ['configmaps', 'pods'], verbs: ['get', 'patch'] },
+      ];
+      await create(`${RBAC}/roles`, { metadata: { name: 'changer' }, rules });
+      const user = { apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'erin' };
+      await create(`${RBAC}/rolebindings`, {
+        metadata: { name: 'changer' },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'changer' },
+        subjects: [user],
+      });
+      const apply = (name: string) =>
+        server.ask(`${MAPS}/${name}?fieldManager=erin`, {
+          method: 'PATCH',
+          as: server.user('erin'),
+          headers: { 'content-type': 'application/apply-patch+yaml' },
+          body: { apiVersion: 'v1', kind: 'ConfigMap', data: { by: 'erin' } },
+        });
+      const refused = await apply('new-one');
+      expect(refused.code).to.equal(403);
+      expect((refused.json() as Status).message).to.contain(
+        'User "erin" cannot create resource "configmaps" in API group "" in the namespace "default"',
+      );
+      await create(MAPS, configMap('old-one'));
+      expect((await apply('old-one')).code).to.equal(200);
+    });
+
     it('by a role that collects others', async () => {
       const cluster = '/apis/rbac.authorization.k8s.io/v1/clusterroles';
       // All about roles but escalate and bind.
@@ -295,6 +335,26 @@ describe('the API server of the playground', () => {
     it('takes a mirror pod of its own', async () => {
       const answer = await show({});
       expect(answer.code, answer.text).to.equal(201);
+    });
+  });
+
+  describe('completes pods', () => {
+    it('that are applied as it does those that are created, and leaves them to nobody', async () => {
+      await create(ACCOUNTS, { metadata: { name: 'baker' } });
+      const made = await applyPod('baker', 'bread');
+      expect(made.code, made.text).to.equal(201);
+      const { spec = {}, metadata } = made.json() as Stored;
+      const volumes = spec['volumes'] as readonly { name: string }[];
+      expect(volumes.map(({ name }) => name.replace(/-\w+$/, ''))).to.deep.equal([
+        'kube-api-access',
+      ]);
+      expect(spec).to.include({ serviceAccount: 'baker', priority: 0 });
+      expect(JSON.stringify(metadata.managedFields)).to.contain('f:containers');
+      expect(JSON.stringify(metadata.managedFields)).to.not.contain('f:volumes');
+      const again = await applyPod('baker', 'bread');
+      expect(again.code, again.text).to.equal(200);
+      expect((again.json() as Stored).spec?.['volumes']).to.have.length(1);
+      expect((await applyPod('nobody', 'cake')).code).to.equal(403);
     });
   });
 
