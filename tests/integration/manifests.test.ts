@@ -77,6 +77,7 @@ describe('manifests', () => {
     ['update', 'secrets/istio-ca-secret in istio-system', false],
     ['delete', 'secrets/istio-ca-secret in istio-system', false],
     ['update', 'leases.coordination.k8s.io/istio-status-leader in istio-system', true],
+    ['update', 'leases.coordination.k8s.io/istio-gateway-deployment-default in istio-system', true],
     ['update', 'leases.coordination.k8s.io/other in istio-system', false],
     ['watch', 'authorizationpolicies.security.istio.io', true],
     ['update', 'authorizationpolicies.security.istio.io/rule in shop', false],
