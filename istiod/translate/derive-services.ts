@@ -1,4 +1,4 @@
-import type { Index, Readable } from '../krt/core.ts';
+import type { Fetch, Index, Readable } from '../krt/core.ts';
 import { DerivedCollection } from '../krt/derived.ts';
 import type { Graph } from '../krt/graph.ts';
 import { JoinedCollection } from '../krt/join.ts';
@@ -46,6 +46,23 @@ export function deriveServices(
       return service === undefined ? [] : [service];
     },
   });
+  const byAddress = inputs.services.indexBy('address', ({ addresses }) =>
+    addresses.map(({ ip }) => ip),
+  );
+  /**
+   * Without the addresses of other namespaces' Services. Whoever may write entries in one namespace could otherwise write
+   * the addresses of all, or those that the next Services will get, and have what is sent there.
+   */
+  const fetchUnclaimed = (fetch: Fetch, service: OwnedService): OwnedService => {
+    const { record } = service;
+    if (record.kind === 'Service') return service;
+    const isOthers = ({ namespace }: ServiceRecord) => namespace !== record.namespace;
+    const addresses = record.addresses.filter(
+      ({ ip }) =>
+        fetch.all(inputs.services, { within: byAddress.at(ip), where: isOthers }).length === 0,
+    );
+    return { ...service, record: { ...record, addresses } };
+  };
   const resources = new DerivedCollection<OwnedService, AddressResource>(
     graph,
     'service resources',
@@ -56,7 +73,7 @@ export function deriveServices(
       transformation: (service, fetch) => {
         const { record } = service;
         const namespace = fetch.one(around.namespaces, record.namespace);
-        const message = serviceMessage(service, {
+        const message = serviceMessage(fetchUnclaimed(fetch, service), {
           network: around.network.fetch(fetch) ?? '',
           loadBalancing: loadBalancing(record.balancing, namespace),
           waypoint: fetchWaypoint(fetch, around, { ...record, traffic: 'service' }),

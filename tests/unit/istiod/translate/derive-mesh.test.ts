@@ -48,6 +48,11 @@ function till() {
 function shelf() {
   return serviceOf(world, SHELF);
 }
+function claimIn(namespace: string): ReturnType<typeof serviceEntryRecord> {
+  const spec = { hosts: ['claim.example'], addresses: ['10.96.0.7', '10.96.0.8'] };
+  const metadata = { name: 'claim', namespace };
+  return serviceEntryRecord({ apiVersion: '', kind: '', metadata, spec });
+}
 function changes(work: () => void): readonly string[] {
   changed = [];
   world.graph.transact(work);
@@ -244,6 +249,23 @@ describe('deriveMesh() of services', () => {
       ['shelf', true],
       ['oldest', false],
     ]);
+  });
+
+  it('leaves the address of a Service to it, whatever entries of other namespaces write', () => {
+    const addresses = [{ ip: address('10.96.0.7'), prefixLength: undefined }];
+    const claimed = (namespace: string) =>
+      serviceOf(world, `${namespace}/claim.example`)?.addresses.map(
+        ({ address: bytes }) => bytes[3],
+      );
+    world.inputs.serviceEntries.set(claimIn('elsewhere'));
+    world.inputs.serviceEntries.set(claimIn('shop'));
+    expect(claimed('elsewhere')).to.deep.equal([7, 8]);
+    world.inputs.services.set(serviceRecord('shelf', { addresses }));
+    expect(claimed('elsewhere')).to.deep.equal([8]);
+    // Who may write Services in the namespace might as well change this one.
+    expect(claimed('shop')).to.deep.equal([7, 8]);
+    world.inputs.services.delete('shop/shelf');
+    expect(claimed('elsewhere')).to.deep.equal([7, 8]);
   });
 });
 
