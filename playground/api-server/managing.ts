@@ -1,7 +1,7 @@
 import { conform } from './conform.ts';
 import { decodeObject } from './decode.ts';
-import { badRequest } from './errors.ts';
-import { deepCopy } from './json.ts';
+import { ApiError, badRequest } from './errors.ts';
+import { deepCopy, isObject } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import { checkPlace } from './metadata.ts';
 import type { ApiObject, StoredObject } from './object.ts';
@@ -11,6 +11,7 @@ import { applyConfig } from './patch/apply.ts';
 import type { Writer } from './patch/managed-fields.ts';
 import { trackUpdate } from './patch/managed-fields.ts';
 import { MissingKeyError } from './patch/typed.ts';
+import { undeclaredProblem } from './patch/undeclared.ts';
 import { rootSchema } from './schema/root.ts';
 import type { PatchOptions, Place, WriteOptions } from './store.ts';
 import { partOf } from './strategy.ts';
@@ -55,15 +56,27 @@ export function track(
   }
 }
 
-/** Reads the body of a server-side apply. Throws the 400 of one that cannot be applied. */
+/** Reads the body of a server-side apply. Throws the 400 of one that cannot be applied, and the 500 for unknown fields. */
 export function decodeConfig(
   kind: ServedKind,
   place: Place,
   body: unknown,
   options: PatchOptions,
 ): ApiObject {
+  const { apiVersion = '', kind: name = '' } = isObject(body) ? body : {};
+  if (apiVersion === '' || name === '')
+    throw badRequest(
+      `invalid object type: ${versionText(String(apiVersion))}, Kind=${String(name)}`,
+    );
   const config = decodeObject(kind, body);
   checkPlace(kind, config, place);
+  const undeclared = undeclaredProblem(rootSchema(kind), config);
+  if (undeclared !== undefined) {
+    const { namespace = '' } = config.metadata;
+    const what = `${namespace}/${place.name}; ${versionText(apiVersionOf(kind))}, Kind=${kind.kind}`;
+    // An error that the reference has no code for.
+    throw new ApiError(500, '', `failed to create typed patch object (${what}): ${undeclared}`);
+  }
   conform(kind, config, options);
   if ((config.metadata.managedFields ?? []).length > 0) {
     throw badRequest('metadata.managedFields must be nil');
@@ -90,6 +103,11 @@ export function applyTo(
     if (error instanceof MissingKeyError) throw badRequest(error.message);
     throw error;
   }
+}
+
+/** A group and a version; the core's group has no name. */
+function versionText(apiVersion: string): string {
+  return apiVersion.includes('/') ? apiVersion : `/${apiVersion}`;
 }
 
 function onlyStatus(config: ApiObject): ApiObject {

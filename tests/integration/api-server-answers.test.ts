@@ -43,6 +43,8 @@ describe('the API server of the playground answers', () => {
     const headers = { 'content-type': PATCHES[type] };
     return server.ask(path, { method: 'PATCH', headers, body });
   };
+  const apply = (path: string, body: object) =>
+    patch('apply', `${path}?fieldManager=m&fieldValidation=Ignore`, body);
   async function made(path: string, body: object): Promise<Record<string, unknown>> {
     const answer = await post(path, body);
     expect(answer.code, answer.text).to.equal(201);
@@ -181,6 +183,38 @@ describe('the API server of the playground answers', () => {
         message:
           'ConfigMap "there" is invalid: metadata.uid: Invalid value: "x": field is immutable',
       });
+    });
+
+    it('an apply of fields that nobody knows, however lenient it is asked to be', async () => {
+      await refused(apply(`${MAPS}/new`, map('new', { foo: 1 })), 500, {
+        message:
+          'failed to create typed patch object (/new; /v1, Kind=ConfigMap): .foo: field not declared in schema',
+      });
+      const template = { spec: { containers: [{ name: 'main', image: 'x', imag: 'y' }] } };
+      const identity = { apiVersion: 'apps/v1', kind: 'Deployment' };
+      const deployment = { ...identity, metadata: { name: 'd', namespace: 'answers' } };
+      const path = '/apis/apps/v1/namespaces/answers/deployments/d';
+      await refused(apply(path, { ...deployment, spec: { template } }), 500, {
+        message:
+          'failed to create typed patch object (answers/d; apps/v1, Kind=Deployment): .spec.template.spec.containers[name="main"].imag: field not declared in schema',
+      });
+    });
+
+    it('an apply of two items with one key, and of nothing known', async () => {
+      const ports = [80, 80].map((port, index) => ({ name: `p${index}`, port }));
+      const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 's' } };
+      const path = `${NAMESPACE}/services/s?fieldManager=m`;
+      await refused(patch('apply', path, { ...service, spec: { ports } }), 500, {
+        message:
+          'failed to create typed patch object (/s; /v1, Kind=Service): .spec.ports: duplicate entries for key [port=80,protocol="TCP"]',
+      });
+      await refused(
+        patch('apply', `${MAPS}/new?fieldManager=m`, { metadata: { name: 'new' } }),
+        400,
+        {
+          message: 'invalid object type: /, Kind=',
+        },
+      );
     });
 
     it('force, which is for applies, and an apply without a manager', async () => {

@@ -77,7 +77,7 @@ export class FieldSet {
   paths(prefix = ''): string[] {
     const paths = this.isMember ? [prefix] : [];
     for (const [element, child] of this.#children) {
-      paths.push(...child.paths(`${prefix}${readable(element)}`));
+      paths.push(...child.paths(`${prefix}${readableElement(element)}`));
     }
     return paths;
   }
@@ -116,7 +116,8 @@ export class FieldSet {
 
 const EMPTY = new FieldSet();
 
-function readable(element: string): string {
+/** An element of a path as people read it: `.image`, `[name="a"]`. */
+export function readableElement(element: string): string {
   const text = element.slice(2);
   if (element.startsWith('f:')) return `.${text}`;
   if (element.startsWith('v:')) return `[=${text}]`;

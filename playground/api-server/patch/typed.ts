@@ -170,7 +170,8 @@ function elementsOf(list: readonly unknown[], schema: JsonSchema): [string, unkn
   return [...elements];
 }
 
-function elementOf(item: unknown, schema: JsonSchema): string {
+/** The path element of an item of a list that merges. @throws MissingKeyError */
+export function elementOf(item: unknown, schema: JsonSchema): string {
   if (schema['x-kubernetes-list-type'] === 'set') return `v:${JSON.stringify(item)}`;
   const keys: JsonObject = {};
   for (const key of [...(schema['x-kubernetes-list-map-keys'] ?? [])].toSorted()) {
@@ -208,7 +209,8 @@ function isGranular(schema: JsonSchema): boolean {
   return schema['x-kubernetes-map-type'] !== 'atomic';
 }
 
-function isAssociative(schema: JsonSchema): boolean {
+/** Whether a list merges item by item. */
+export function isAssociative(schema: JsonSchema): boolean {
   const listType = schema['x-kubernetes-list-type'];
   return listType === 'map' || listType === 'set';
 }
