@@ -7,10 +7,17 @@ import { evictions, nodeHealth } from './node-health.ts';
 import { canonical } from './template-hash.ts';
 
 const LEASES_NAMESPACE = 'kube-node-lease';
+// A node that has been deleted may come back, and a watch may lag behind.
+const ORPHAN_QUARANTINE_MS = 40_000;
 
-/** Notices nodes that have fallen silent, marks nodes that take no pods, and moves pods away from them. */
+/**
+ * Notices nodes that have fallen silent, marks nodes that take no pods, and moves pods away from them. Pods of a node
+ * that does not exist have nobody who could end them: they are removed.
+ */
 export class NodeLifecycleController extends Reconciler {
   readonly #context: ControllerContext;
+  /** When a node that pods say they are on was first not there: milliseconds since 1970. */
+  readonly #missingSince = new Map<string, number>();
 
   constructor(context: ControllerContext) {
     super(context, 'node-lifecycle', (key) => this.#reconcile(key));
@@ -28,7 +35,8 @@ export class NodeLifecycleController extends Reconciler {
   async #reconcile(name: string): Promise<void> {
     const { watched, clock } = this.#context;
     const node = watched.nodes.get(name);
-    if (node === undefined) return;
+    if (node === undefined) return this.#removeOrphans(name);
+    this.#missingSince.delete(name);
     const lease = watched.leases.get(`${LEASES_NAMESPACE}/${name}`);
     const health = nodeHealth(node, lease, clock.now());
     if (health.condition !== undefined) await this.#report(node, health.condition);
@@ -36,6 +44,24 @@ export class NodeLifecycleController extends Reconciler {
     const nextMs = await this.#evict(tainted);
     const next = [health.nextAtMs, nextMs].filter((atMs) => atMs !== undefined);
     if (next.length > 0) this.addAfter(name, Math.max(0, Math.min(...next) - clock.now()));
+  }
+
+  async #removeOrphans(nodeName: string): Promise<void> {
+    const { client, clock, watched } = this.#context;
+    const orphans = watched.pods.list().filter(({ spec }) => spec.nodeName === nodeName);
+    if (orphans.length === 0) {
+      this.#missingSince.delete(nodeName);
+      return;
+    }
+    const sinceMs = this.#missingSince.get(nodeName) ?? clock.now();
+    this.#missingSince.set(nodeName, sinceMs);
+    const leftMs = sinceMs + ORPHAN_QUARANTINE_MS - clock.now();
+    if (leftMs > 0) return this.addAfter(nodeName, leftMs);
+    if (await ifFound(client.get(NODES, nodeName))) return;
+    for (const { metadata } of orphans) {
+      const { name, namespace, uid = '' } = metadata;
+      await ifFound(client.delete(PODS, name, namespace, { uid, gracePeriodSeconds: 0 }));
+    }
   }
 
   async #report(node: Node, condition: Parameters<typeof withCondition>[1]): Promise<void> {
@@ -78,12 +104,20 @@ export class NodeLifecycleController extends Reconciler {
   async #delete(pod: Pod): Promise<void> {
     const { client, events } = this.#context;
     const { name, namespace, uid = '' } = pod.metadata;
-    try {
-      await client.delete(PODS, name, namespace, { uid });
+    if (await ifFound(client.delete(PODS, name, namespace, { uid }))) {
       const message = `Marking for deletion Pod ${namespace}/${name}`;
       events.record(pod, { type: 'Normal', reason: 'TaintManagerEviction', message });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
     }
+  }
+}
+
+/** False when what was asked for is not there. */
+async function ifFound(done: Promise<unknown>): Promise<boolean> {
+  try {
+    await done;
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
   }
 }

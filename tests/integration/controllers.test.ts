@@ -3,6 +3,7 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 
+import { type Clock, systemClock } from '#common/clock.ts';
 import { KubeClient } from '#kube/client.ts';
 import { isNotFound } from '#kube/errors.ts';
 import { Informer } from '#kube/informer.ts';
@@ -266,6 +267,18 @@ describe('the controllers of the playground', () => {
     expect(await isGone()).to.equal(true);
   });
 
+  it('remove the pods of a node that does not exist, so that their namespace can go', async () => {
+    controllers.stop();
+    const caPem = server.credentials.authority.certificatePem;
+    controllers = startControllers({ client, caPem, log: errorLogger(), clock: quick(1_000) });
+    await controllers.running;
+    await client.create(PODS, podOf('lost', { ...template.spec, nodeName: 'nowhere' }));
+    await until(PODS, ({ length }) => length === 0);
+    await client.create(PODS, podOf('ending', { ...template.spec, nodeName: 'nowhere' }));
+    await client.delete(NAMESPACES, NAMESPACE);
+    await until(NAMESPACES, (all) => all.every(({ metadata }) => metadata.name !== NAMESPACE));
+  });
+
   it('bring a namespace back that the nodes need', async () => {
     const name = 'kube-node-lease';
     const { metadata } = await client.get(NAMESPACES, name);
@@ -298,6 +311,15 @@ describe('the controllers of the playground', () => {
     }
   }
 });
+
+/** Time that passes so many times as fast. */
+function quick(times: number): Clock {
+  const startMs = Date.now();
+  return {
+    now: () => startMs + (Date.now() - startMs) * times,
+    setTimer: (delayMs, run) => systemClock.setTimer(delayMs / times, run),
+  };
+}
 
 function podOf(name: string, spec: Pod['spec']): Pod {
   return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: NAMESPACE }, spec };
