@@ -116,6 +116,8 @@ export interface PodTemplate {
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[];
+  /** Added to a running pod, to look around in it. */
+  readonly ephemeralContainers?: readonly Container[];
   readonly volumes?: readonly Volume[];
   readonly nodeName?: string;
   readonly nodeSelector?: StringMap;
@@ -176,6 +178,7 @@ export interface Container {
   /** `Always` makes an init container a sidecar. */
   readonly restartPolicy?: string;
   readonly stdin?: boolean;
+  readonly stdinOnce?: boolean;
   readonly tty?: boolean;
   readonly terminationMessagePath?: string;
   readonly [field: string]: unknown;
@@ -306,6 +309,7 @@ export interface PodStatus {
   readonly observedGeneration?: number;
   readonly containerStatuses?: readonly ContainerStatus[];
   readonly initContainerStatuses?: readonly ContainerStatus[];
+  readonly ephemeralContainerStatuses?: readonly ContainerStatus[];
 }
 
 export interface ContainerStatus {

@@ -110,8 +110,8 @@ export class ApiAccess implements ClusterAccess {
   }
 
   reportEvent({ pod, type, reason, message, container }: PodEvent): void {
-    const list = container?.init === true ? 'initContainers' : 'containers';
-    const fieldPath = container === undefined ? undefined : `spec.${list}{${container.name}}`;
+    const fieldPath =
+      container === undefined ? undefined : `spec.${container.list}{${container.name}}`;
     this.#events.record(pod, { type, reason, message }, fieldPath);
   }
 

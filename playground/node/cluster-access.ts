@@ -1,5 +1,7 @@
 import type { ConfigMap, Pod, PodStatus, Secret, Service } from '#kube/resources.ts';
 
+import type { ContainerList } from './pod-status.ts';
+
 /** One object that is kept up to date as long as somebody holds it. */
 export interface WatchedObject<T> {
   /** As last seen; undefined when there is none. */
@@ -23,7 +25,7 @@ export interface PodEvent {
   readonly reason: string;
   readonly message: string;
   /** The container that it is about. */
-  readonly container?: { readonly name: string; readonly init: boolean };
+  readonly container?: { readonly name: string; readonly list: ContainerList };
 }
 
 /** What the pods of a node need of the API server. Reports (status, events) are sent in the background and tried again. */

@@ -48,6 +48,7 @@ export function prepareLaunch(
   if (resolved.kind === 'refused') return resolved;
   const { environment } = resolved;
   if (!environment.has('HOME')) environment.set('HOME', '/root');
+  if (container.tty === true && !environment.has('TERM')) environment.set('TERM', 'xterm');
   const volumes = context.volumes.mounts(container.volumeMounts ?? []);
   if (typeof volumes === 'string') return { kind: 'refused', problem: volumes };
   const terminationMessage = join(context.directory, 'containers', container.name, id.slice(0, 8));
@@ -82,6 +83,7 @@ export function prepareLaunch(
     readOnlyRoot: security.readOnlyRoot,
     privileged: security.privileged,
     hostProcesses: spec.hostPID === true,
+    terminal: container.tty === true,
   };
   return { kind: 'ok', launch, terminationMessage };
 }

@@ -7,6 +7,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { type ContainerLaunch, containerScript, PID_LINE, READY_LINE } from './container-script.ts';
 import type { LogFile, LogStream } from './log-file.ts';
 import { hasUseFor } from './process-signals.ts';
+import { Terminal } from './terminal.ts';
 
 /** How a container ended. */
 export interface ContainerExit {
@@ -30,28 +31,55 @@ const STARTING_MS = 60_000;
 /** Sends what a container says to whoever is attached. */
 export type OutputListener = (stream: LogStream, chunk: Buffer) => void;
 
+/** What somebody can type into a container. */
+export interface ContainerInput {
+  /** A pipe. */
+  readonly stdin: boolean;
+  /** It ends when the first who has typed leaves. */
+  readonly once: boolean;
+  /** A terminal, which is input and output. */
+  readonly tty: boolean;
+}
+
+/** Its ways in and out. */
+interface ContainerStreams {
+  readonly outputs: readonly { readonly name: LogStream; readonly stream: Readable }[];
+  readonly input: Writable | undefined;
+  readonly terminal: Terminal | undefined;
+  readonly endsWithFirst: boolean;
+}
+
 /** A running container: the processes of one process namespace. */
 export class ContainerProcess {
   readonly launch: ContainerLaunch;
   /** The container's first process, as the node sees it. */
   readonly pid: number;
   readonly exited: Promise<ContainerExit>;
-  readonly stdin: Writable | null;
+  readonly #streams: ContainerStreams;
   readonly #listeners: Set<OutputListener>;
   readonly #startedAtMs = Date.now();
+  #pauses = 0;
 
   constructor(
     launch: ContainerLaunch,
     pid: number,
-    child: ChildProcess,
     exited: Promise<ContainerExit>,
+    streams: ContainerStreams,
     listeners: Set<OutputListener>,
   ) {
     this.launch = launch;
     this.pid = pid;
     this.exited = exited;
-    this.stdin = child.stdin;
+    this.#streams = streams;
     this.#listeners = listeners;
+  }
+
+  get hasTerminal(): boolean {
+    return this.#streams.terminal !== undefined;
+  }
+
+  get hasInput(): boolean {
+    return this.#streams.input !== undefined;
   }
 
   /** Calls `listener` with what the container says from now on; the result ends that. */
@@ -84,6 +112,40 @@ export class ContainerProcess {
     }
   }
 
+  /** Lets the container wait with what it says; the result ends that. */
+  pauseOutput(): () => void {
+    this.#pauses += 1;
+    for (const { stream } of this.#streams.outputs) stream.pause();
+    return () => {
+      this.#pauses -= 1;
+      if (this.#pauses > 0) return;
+      for (const { stream } of this.#streams.outputs) stream.resume();
+    };
+  }
+
+  /** False: there is no room, see {@link onInputDrained}. */
+  input(chunk: Buffer): boolean {
+    const { input } = this.#streams;
+    return input?.writable === true ? input.write(chunk) : true;
+  }
+
+  onInputDrained(listener: () => void): () => void {
+    const { input } = this.#streams;
+    input?.on('drain', listener);
+    return () => input?.off('drain', listener);
+  }
+
+  /** Somebody who could type has left. */
+  inputLeft(): void {
+    const { input, terminal, endsWithFirst } = this.#streams;
+    // A terminal has no end that could be sent.
+    if (endsWithFirst && terminal === undefined) input?.end();
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#streams.terminal?.resize(columns, rows);
+  }
+
   /** To the container's first process; SIGKILL ends all of them. */
   signal(name: NodeJS.Signals): void {
     try {
@@ -102,33 +164,33 @@ export class ContainerProcess {
 export async function startContainer(
   launch: ContainerLaunch,
   netns: string | undefined,
-  options: { readonly log: LogFile; readonly stdin: boolean },
+  options: { readonly log: LogFile; readonly input: ContainerInput },
 ): Promise<StartOutcome> {
   const { scratch } = launch.filesystem;
   mkdirSync(scratch, { recursive: true, mode: 0o755 });
   const script = `${scratch}/start.sh`;
   writeFileSync(script, containerScript(launch), { mode: 0o600 });
-  const child = spawnContainer(launch, netns, script, options.stdin);
+  const { input } = options;
+  const terminal = input.tty ? new Terminal('/dev/ptmx', '/dev/pts') : undefined;
+  const child = spawnContainer(launch, netns, script, input.stdin, terminal);
+  const streams = streamsOf(child, input, terminal);
   const listeners = new Set<OutputListener>();
-  for (const [stream, readable] of [
-    ['stdout', child.stdio[1]],
-    ['stderr', child.stdio[4]],
-  ] as const) {
-    readable?.on('data', (chunk: Buffer) => {
-      options.log.write(stream, chunk);
-      for (const listener of listeners) listener(stream, chunk);
+  for (const { name, stream } of streams.outputs) {
+    stream.on('data', (chunk: Buffer) => {
+      options.log.write(name, chunk);
+      for (const listener of listeners) listener(name, chunk);
     });
   }
   // A reader that has gone is no reason to end; the program finds out.
-  child.stdin?.on('error', () => undefined);
-  const exited = exitOf(child).finally(() => {
+  streams.input?.on('error', () => undefined);
+  const exited = exitOf(child, terminal).finally(() => {
     options.log.close();
     rmSync(scratch, { recursive: true, force: true });
   });
   const said = await prologue(child.stdio[3] as Readable, () => child.kill('SIGKILL'));
   const pid = Number(PID_LINE.exec(said)?.[1] ?? 0);
   if (pid > 0 && said.endsWith(READY_LINE)) {
-    const container = new ContainerProcess(launch, pid, child, exited, listeners);
+    const container = new ContainerProcess(launch, pid, exited, streams, listeners);
     return { kind: 'started', container };
   }
   const exit = await exited;
@@ -136,11 +198,30 @@ export async function startContainer(
   return { kind: 'failed', message: problem || exit.said.trim(), code: exit.code };
 }
 
+function streamsOf(
+  child: ChildProcess,
+  input: ContainerInput,
+  terminal: Terminal | undefined,
+): ContainerStreams {
+  const endsWithFirst = input.once;
+  if (terminal !== undefined) {
+    const { stream } = terminal;
+    const outputs = [{ name: 'stdout', stream }] as const;
+    return { outputs, input: input.stdin ? stream : undefined, terminal, endsWithFirst };
+  }
+  const outputs = [
+    { name: 'stdout', stream: child.stdio[1] as Readable },
+    { name: 'stderr', stream: child.stdio[4] as Readable },
+  ] as const;
+  return { outputs, input: child.stdin ?? undefined, terminal, endsWithFirst };
+}
+
 function spawnContainer(
   launch: ContainerLaunch,
   netns: string | undefined,
   script: string,
   stdin: boolean,
+  terminal: Terminal | undefined,
 ): ChildProcess {
   const unshare = [
     'unshare',
@@ -156,10 +237,13 @@ function spawnContainer(
   ];
   const [program = '', ...args] =
     netns === undefined ? unshare : ['nsenter', `--net=${netns}`, '--', ...unshare];
-  return spawn(program, args, {
-    stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
+  const slave = terminal?.slave;
+  const child = spawn(program, args, {
+    stdio: [slave ?? (stdin ? 'pipe' : 'ignore'), slave ?? 'pipe', 'pipe', 'pipe', slave ?? 'pipe'],
     detached: true,
   });
+  terminal?.started();
+  return child;
 }
 
 interface Ended extends ContainerExit {
@@ -167,7 +251,7 @@ interface Ended extends ContainerExit {
   readonly said: string;
 }
 
-async function exitOf(child: ChildProcess): Promise<Ended> {
+async function exitOf(child: ChildProcess, terminal: Terminal | undefined): Promise<Ended> {
   const { promise, resolve } = Promise.withResolvers<Ended>();
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
@@ -181,7 +265,9 @@ async function exitOf(child: ChildProcess): Promise<Ended> {
     const by = killed ? 'SIGKILL' : signal;
     resolve({ code: by === null ? (code ?? 1) : 128 + constants.signals[by], signal: by, said });
   });
-  return promise;
+  const ended = await promise;
+  await terminal?.finish();
+  return ended;
 }
 
 /** What is said on descriptor 3, up to the line that says that all is well. */

@@ -14,7 +14,7 @@ import { executeInside } from './execute.ts';
 import { findImage, type ImageProgram, unknownImageMessage } from './images.ts';
 import { LogFile } from './log-file.ts';
 import { containerLogDirectory, type PodContext } from './pod-context.ts';
-import { type ContainerRecord, isSidecar } from './pod-status.ts';
+import { type ContainerList, type ContainerRecord, isSidecar } from './pod-status.ts';
 import { ProbeLoops } from './probe-loops.ts';
 import { type ProbeTarget, portNumber } from './probe-runner.ts';
 import { RestartBackoff } from './restart-backoff.ts';
@@ -39,6 +39,7 @@ type Outcome = 'succeeded' | 'failed' | 'stopped';
 export class ContainerRunner {
   readonly #context: PodContext;
   readonly #container: Container;
+  readonly #list: ContainerList;
   readonly #backoff = new RestartBackoff();
   readonly #stopping = new AbortController();
   #record: ContainerRecord;
@@ -46,10 +47,12 @@ export class ContainerRunner {
   #probes: ProbeLoops | undefined;
   readonly #startedOnce = Promise.withResolvers<void>();
 
-  constructor(context: PodContext, container: Container, init: boolean) {
+  constructor(context: PodContext, container: Container, list: ContainerList) {
+    this.#list = list;
+    const init = list === 'initContainers';
     this.#context = context;
     this.#container = container;
-    const before = earlierRun(context, container.name, init);
+    const before = earlierRun(context, container.name, list);
     const hasInit = (context.pod().spec.initContainers ?? []).length > 0;
     this.#record = {
       container,
@@ -162,8 +165,9 @@ export class ContainerRunner {
     const directory = containerLogDirectory(this.#context.pod(), this.name);
     const log = new LogFile(join(directory, `${this.#record.restartCount}.log`));
     const startedAt = apiTime();
-    const stdin = this.#container.stdin === true;
-    const outcome = await startContainer(launch, this.#context.netns(), { log, stdin });
+    const { stdin = false, tty = false, stdinOnce = false } = this.#container;
+    const input = { stdin, tty, once: stdinOnce };
+    const outcome = await startContainer(launch, this.#context.netns(), { log, input });
     this.#become({ containerId: id });
     let exit: ContainerExit;
     if (outcome.kind === 'failed') {
@@ -283,6 +287,7 @@ export class ContainerRunner {
   }
 
   #restarts(code: number): boolean {
+    if (this.#list === 'ephemeralContainers') return false;
     if (isSidecar(this.#container)) return true;
     const policy = this.#context.pod().spec.restartPolicy ?? 'Always';
     if (policy === 'Never') return false;
@@ -347,7 +352,7 @@ export class ContainerRunner {
   }
 
   #event(type: PodEvent['type'], reason: string, message: string): void {
-    const container = { name: this.name, init: this.#record.init };
+    const container = { name: this.name, list: this.#list };
     const pod = this.#context.pod();
     this.#context.node.access.reportEvent({ pod, type, reason, message, container });
   }
@@ -366,10 +371,10 @@ export class ContainerRunner {
 function earlierRun(
   context: PodContext,
   name: string,
-  init: boolean,
+  list: ContainerList,
 ): Pick<ContainerRecord, 'lastState' | 'restartCount'> {
   const { status } = context.pod();
-  const statuses = (init ? status?.initContainerStatuses : status?.containerStatuses) ?? [];
+  const statuses = status?.[STATUSES[list]] ?? [];
   const seen = statuses.find((each) => each.name === name);
   if (seen?.containerID === undefined) return { lastState: {}, restartCount: 0 };
   const { containerID, restartCount, state = {} } = seen;
@@ -383,6 +388,12 @@ function earlierRun(
   const lastState = { terminated: state.terminated ?? lost };
   return { lastState, restartCount: restartCount + 1 };
 }
+
+const STATUSES = {
+  containers: 'containerStatuses',
+  initContainers: 'initContainerStatuses',
+  ephemeralContainers: 'ephemeralContainerStatuses',
+} as const;
 
 /** As container runtimes say it of what nobody has watched to its end. */
 const EXIT_CODE_UNKNOWN = 255;

@@ -45,6 +45,8 @@ export interface ContainerLaunch {
   /** Sees the node's devices and may change the kernel's settings. */
   readonly privileged: boolean;
   readonly hostProcesses: boolean;
+  /** The standard input is a terminal, and the container's own. */
+  readonly terminal: boolean;
 }
 
 /** What the script says on descriptor 3 before anything else: the process id on the node. */
@@ -111,7 +113,7 @@ export function enterCommand(
     '--net',
     '--pid',
     '--',
-    ...(terminal ? ['/usr/bin/setsid', '--ctty'] : []),
+    ...(terminal ? OWN_SESSION : []),
     ...inDirectory(launch.workingDirectory),
     ...becoming(launch.identity),
     ...withEnvironment(launch.environment),
@@ -126,6 +128,13 @@ function systemScript(launch: ContainerLaunch, at: (path: string) => string): re
   return [
     ...sys,
     ...(launch.privileged ? [`mount --rbind /dev ${at('/dev')}`] : devicesScript(at)),
+    // Where its programs find the terminal by a name.
+    ...(launch.terminal && !launch.privileged
+      ? [
+          `touch ${at('/dev/console')}`,
+          `mount --bind "$(readlink /proc/self/fd/0)" ${at('/dev/console')}`,
+        ]
+      : []),
     `touch ${at('/dev/termination-log')} 2>/dev/null || true`,
   ];
 }
@@ -186,9 +195,11 @@ function startScript(launch: ContainerLaunch): readonly string[] {
     // From here on what is said belongs to the program.
     'echo ready >&3',
     'exec 2>&4 3>&- 4>&-',
-    `exec ${quoteWords([...becoming(launch.identity), ...withEnvironment(launch.environment), ...launch.command])}`,
+    `exec ${quoteWords([...(launch.terminal ? OWN_SESSION : []), ...becoming(launch.identity), ...withEnvironment(launch.environment), ...launch.command])}`,
   ];
 }
+
+const OWN_SESSION = ['/usr/bin/setsid', '--ctty'];
 
 /** What container images put into PATH unless they say otherwise. */
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';

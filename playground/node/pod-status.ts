@@ -8,6 +8,9 @@ import type {
   PodStatus,
 } from '#kube/resources.ts';
 
+/** Where a pod has a container. */
+export type ContainerList = 'containers' | 'initContainers' | 'ephemeralContainers';
+
 /** What the kubelet knows of one container. */
 export interface ContainerRecord {
   readonly container: Container;
@@ -31,6 +34,8 @@ export interface PodRecord {
   readonly podIp: string | undefined;
   readonly startTime: string;
   readonly containers: readonly ContainerRecord[];
+  /** Those that somebody has added to look around; the pod's state does not depend on them. */
+  readonly ephemeral: readonly ContainerRecord[];
   /** The pod never ran, or was ended for this reason: `Evicted`, `InvalidSpec` … */
   readonly failure: { readonly reason: string; readonly message: string } | undefined;
 }
@@ -69,6 +74,9 @@ export function podStatus(
     ...(record.failure === undefined ? {} : record.failure),
     ...(initContainerStatuses.length === 0 ? {} : { initContainerStatuses }),
     containerStatuses: statuses(false),
+    ...(record.ephemeral.length === 0
+      ? {}
+      : { ephemeralContainerStatuses: record.ephemeral.map((each) => containerStatus(each)) }),
   };
 }
 

@@ -30,6 +30,9 @@ export class PodWorker {
   readonly #references: PodReferences;
   readonly #volumes: PodVolumes;
   readonly #runners: readonly ContainerRunner[];
+  readonly #ephemeral = new Map<ContainerRunner, Promise<unknown>>();
+  /** Its containers have begun to run, and nobody has told them to end. */
+  #running = false;
   readonly #context: PodContext;
   readonly #startTime: string;
   readonly #terminating = new AbortController();
@@ -65,9 +68,9 @@ export class PodWorker {
     };
     this.#runners = [
       ...(pod.spec.initContainers ?? []).map(
-        (each) => new ContainerRunner(this.#context, each, true),
+        (each) => new ContainerRunner(this.#context, each, 'initContainers'),
       ),
-      ...pod.spec.containers.map((each) => new ContainerRunner(this.#context, each, false)),
+      ...pod.spec.containers.map((each) => new ContainerRunner(this.#context, each, 'containers')),
     ];
     this.#references.onChange(() => this.#referencesChanged());
     this.done = this.#run();
@@ -87,13 +90,13 @@ export class PodWorker {
   }
 
   container(name: string): ContainerRunner | undefined {
-    return this.#runners.find((runner) => runner.name === name);
+    return [...this.#runners, ...this.#ephemeral.keys()].find((runner) => runner.name === name);
   }
 
   /** Takes the object as it is now: its metadata may have changed, or it is being deleted. */
   update(pod: Pod): void {
     this.#pod = pod;
-    if (pod.metadata.deletionTimestamp === undefined) return;
+    if (pod.metadata.deletionTimestamp === undefined) return this.#startEphemeral();
     this.terminate(pod.metadata.deletionGracePeriodSeconds);
   }
 
@@ -138,10 +141,25 @@ export class PodWorker {
       return;
     }
     const main = this.#runners.filter(({ record }) => !record.init);
+    this.#running = true;
+    this.#startEphemeral();
     await Promise.all(main.map(async (runner) => runner.run()));
     if (!this.#terminating.signal.aborted) await this.#stop();
     else await stopped;
-    await Promise.all(running);
+    await Promise.all([...running, ...this.#ephemeral.values()]);
+  }
+
+  /** Runs the containers that somebody has added. */
+  #startEphemeral(): void {
+    if (!this.#running) return;
+    for (const container of this.#pod.spec.ephemeralContainers ?? []) {
+      if (this.container(container.name) !== undefined) continue;
+      const runner = new ContainerRunner(this.#context, container, 'ephemeralContainers');
+      const done = runner.run();
+      // Told of where all of them are waited for.
+      done.catch(() => undefined);
+      this.#ephemeral.set(runner, done);
+    }
   }
 
   /** Volumes and sandbox. False: told to end before they were there. */
@@ -182,11 +200,11 @@ export class PodWorker {
 
   /** Ends the containers: first those that do the pod's work, then its sidecars. */
   async #stop(): Promise<void> {
+    this.#running = false;
     const deadlineMs = Date.now() + this.#graceMs;
     const all = this.#runners.toReversed();
-    await Promise.all(
-      all.filter(({ record }) => !record.init).map(async (each) => each.stop(this.#graceMs)),
-    );
+    const first = [...all.filter(({ record }) => !record.init), ...this.#ephemeral.keys()];
+    await Promise.all(first.map(async (each) => each.stop(this.#graceMs)));
     for (const sidecar of all.filter(({ record }) => record.init)) {
       await sidecar.stop(Math.max(0, deadlineMs - Date.now()));
     }
@@ -254,6 +272,7 @@ export class PodWorker {
       podIp: podIp === '' ? undefined : podIp,
       startTime: this.#startTime,
       containers: this.#runners.map(({ record }) => record),
+      ephemeral: Array.from(this.#ephemeral.keys(), ({ record }) => record),
       failure: undefined,
     };
   }

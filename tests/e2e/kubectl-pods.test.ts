@@ -74,6 +74,40 @@ describe('kubectl and the pods of a cluster', function () {
     expect(result.code).to.equal(6);
   });
 
+  it('run -it --rm talks to a shell in a pod of its own, and ends as it does', async () => {
+    const run = 'kubectl run talk -it --rm --restart=Never --image=ambit/curl -- sh';
+    const typed = String.raw`printf 'echo a$((1+1))b; tty; stty size\nexit 4\n'`;
+    const inFront = `stty cols 97 rows 31; ${run}`;
+    const result = await kubectl.around([
+      'sh',
+      '-c',
+      `${typed} | script -qec "${inFront}" /dev/null`,
+    ]);
+    expect(result.stdout).to.contain('a2b').and.contain('/dev/console').and.contain('31 97');
+    expect(result.stdout).to.contain('pod "talk" deleted');
+    expect(result.code).to.equal(4);
+  });
+
+  it('run -i passes a pipe on to a pod, to its end, and brings back what that says', async () => {
+    const image = ['--restart=Never', '--image=ambit/curl'];
+    const run = ['run', 'sum', '-i', '--rm', '-q', ...image, '--', 'sha256sum'];
+    const input = randomBytes(INPUT_BYTES / 20).toString('hex');
+    expect(await kubectl.must(run, input)).to.contain(
+      `${createHash('sha256').update(input).digest('hex')}  -`,
+    );
+  });
+
+  it('debug adds a container to a pod, in its network', async () => {
+    const look = 'read word; echo got $word; curl -s http://localhost:8080/';
+    const debug = ['debug', 'box', '-i', '-q', '-c', 'look', '--image=ambit/curl'];
+    const said = await kubectl.must([...debug, '--', 'sh', '-c', look], 'it\n');
+    expect(said).to.contain('got it').and.contain('Hostname=box');
+    const path = '{.status.ephemeralContainerStatuses[0].state.terminated.exitCode}';
+    const wait = ['wait', 'pod/box', `--for=jsonpath=${path}=0`, '--timeout=60s'];
+    expect(await kubectl.must(wait)).to.contain('condition met');
+    expect(await kubectl.must(['logs', 'box', '-c', 'look'])).to.contain('got it');
+  });
+
   it('logs tells what a container has said, and -f what it says then', async () => {
     expect(await kubectl.must(['logs', 'box', '-c', 'main'])).to.equal('started');
     const following = kubectl.start(['logs', '-f', 'box', '-c', 'main']);

@@ -1,57 +1,36 @@
 import type { ChildProcess } from 'node:child_process';
-import { closeSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
-import { ReadStream } from 'node:tty';
-
-import { openPty, resizePty } from '#linux/pty.ts';
 
 import type { ContainerProcess } from '../container-process.ts';
 import { killGroup, spawnInside } from '../execute.ts';
+import { Terminal } from '../terminal.ts';
+
+import type { Session, SessionSink, WantedStreams } from './session.ts';
 
 /** A command that somebody wants to run in a container, with which of its streams. */
-export interface CommandRequest {
+export interface CommandRequest extends WantedStreams {
   readonly command: readonly string[];
-  readonly stdin: boolean;
-  readonly stdout: boolean;
-  readonly stderr: boolean;
-  readonly tty: boolean;
 }
-
-/** Who takes what a command says. */
-export interface CommandSink {
-  /** False: there is no room, `resumeOutput` is called when there is. */
-  output(stream: 'stdout' | 'stderr', chunk: Buffer): boolean;
-  /** There is room for input again, after `input` has answered false. */
-  inputDrained(): void;
-  /** The last call. */
-  finished(exitCode: number): void;
-}
-
-/** What a terminal still says after its program has ended comes in at once, unless somebody else has it open. */
-const LAST_WORDS_MS = 300;
 
 /** A command that runs in a container, with or without a terminal. */
-export class CommandSession {
+export class CommandSession implements Session {
   readonly #child: ChildProcess;
-  readonly #terminal: ReadStream | undefined;
-  readonly #master: number | undefined;
+  readonly #terminal: Terminal | undefined;
   readonly #outputs: readonly Readable[];
   readonly #input: Writable | undefined;
 
   /** @throws Error when it can't be started */
-  constructor(container: ContainerProcess, request: CommandRequest, sink: CommandSink) {
+  constructor(container: ContainerProcess, request: CommandRequest, sink: SessionSink) {
     if (request.tty) {
       // Of the container's own, so that its programs find it by its name.
       const devices = `/proc/${container.pid}/root/dev/pts`;
-      const { master, slave } = openPty(`${devices}/ptmx`, devices);
+      this.#terminal = new Terminal(`${devices}/ptmx`, devices);
+      const { slave, stream } = this.#terminal;
       const command = ['/usr/bin/env', 'TERM=xterm', ...request.command];
-      const stdio = [slave, slave, slave];
-      this.#child = spawnInside(container, command, stdio, true);
-      closeSync(slave);
-      this.#master = master;
-      this.#terminal = new ReadStream(master);
-      this.#outputs = [this.#terminal];
-      this.#input = this.#terminal;
+      this.#child = spawnInside(container, command, [slave, slave, slave], true);
+      this.#terminal.started();
+      this.#outputs = [stream];
+      this.#input = stream;
     } else {
       const stdio = [request.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] as const;
       this.#child = spawnInside(container, request.command, stdio);
@@ -62,7 +41,6 @@ export class CommandSession {
     this.#connect(request, sink);
   }
 
-  /** False: wait for `inputDrained`. */
   input(chunk: Buffer): boolean {
     return this.#input?.writable === true ? this.#input.write(chunk) : true;
   }
@@ -73,22 +51,19 @@ export class CommandSession {
   }
 
   resize(columns: number, rows: number): void {
-    if (this.#master !== undefined && this.#terminal?.destroyed === false) {
-      resizePty(this.#master, columns, rows);
-    }
+    this.#terminal?.resize(columns, rows);
   }
 
   resumeOutput(): void {
     for (const output of this.#outputs) output.resume();
   }
 
-  /** Nobody is interested any more. */
   abort(): void {
     this.#terminal?.destroy();
     killGroup(this.#child);
   }
 
-  #connect(request: CommandRequest, sink: CommandSink): void {
+  #connect(request: CommandRequest, sink: SessionSink): void {
     const wanted = { stdout: request.stdout || request.tty, stderr: request.stderr };
     const names = ['stdout', 'stderr'] as const;
     for (const [index, output] of this.#outputs.entries()) {
@@ -98,7 +73,7 @@ export class CommandSession {
       });
     }
     this.#input?.on('drain', () => sink.inputDrained());
-    // A program that does not read, or a terminal without one (EIO).
+    // A program that does not read.
     this.#input?.on('error', () => undefined);
     void this.#ended().then((code) => sink.finished(code));
   }
@@ -109,20 +84,8 @@ export class CommandSession {
     // "close": the pipes have been read to their ends too.
     this.#child.once('close', (code) => resolve(code ?? KILLED));
     const code = await promise;
-    await this.#lastWords();
+    await this.#terminal?.finish();
     return code;
-  }
-
-  async #lastWords(): Promise<void> {
-    const terminal = this.#terminal;
-    if (terminal === undefined || terminal.destroyed) return;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, LAST_WORDS_MS);
-    terminal.once('error', () => resolve());
-    terminal.once('close', () => resolve());
-    await promise;
-    clearTimeout(timer);
-    terminal.destroy();
   }
 }
 

@@ -1,18 +1,19 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 
-import type { ContainerProcess } from '../container-process.ts';
 import type { Kubelet } from '../kubelet.ts';
 
-import { type CommandRequest, CommandSession, type CommandSink } from './command-session.ts';
-import { execOverSpdy, SPDY_PROTOCOL } from './exec-spdy.ts';
-import { execOverWebSocket, WEBSOCKET_PROTOCOLS } from './exec-websocket.ts';
+import { AttachSession } from './attach-session.ts';
+import { CommandSession } from './command-session.ts';
 import { forwardPorts, PORT_FORWARD_PROTOCOL } from './port-forward.ts';
 import {
   forwardPortsOverWebSocket,
   PORT_FORWARD_WEBSOCKET_PROTOCOL,
   portsOf,
 } from './port-forward-websocket.ts';
+import type { Session, SessionSink, WantedStreams } from './session.ts';
+import { SPDY_PROTOCOL, sessionOverSpdy } from './session-spdy.ts';
+import { sessionOverWebSocket, WEBSOCKET_PROTOCOLS } from './session-websocket.ts';
 import { acceptKey } from './websocket.ts';
 
 /** A refusal, which is an ordinary answer. */
@@ -28,7 +29,7 @@ interface Accepted {
   readonly run: Upgraded;
 }
 
-/** Answers a request that wants to become something else than HTTP: exec and port-forward. */
+/** Answers a request that wants to become something else than HTTP: exec, attach and port-forward. */
 export function handleUpgrade(
   kubelet: Kubelet,
   request: IncomingMessage,
@@ -80,7 +81,8 @@ function decide(kubelet: Kubelet, request: IncomingMessage): Accepted | Refusal 
       forwardPortsOverWebSocket(socket, head, { netns: worker.netns, ports }),
     );
   }
-  if (what !== 'exec') return { code: 404, message: `there is no ${JSON.stringify(what)} here` };
+  if (what !== 'exec' && what !== 'attach')
+    return { code: 404, message: `there is no ${JSON.stringify(what)} here` };
   const runner = worker.container(containerName);
   const container = runner?.process;
   if (container === undefined) {
@@ -90,22 +92,30 @@ function decide(kubelet: Kubelet, request: IncomingMessage): Accepted | Refusal 
         : `container ${JSON.stringify(containerName)} is not running`;
     return { code: 400, message: `unable to upgrade connection: ${why}` };
   }
-  return exec(request, commandRequest(url.searchParams), container);
+  const { searchParams } = url;
+  const wanted = wantedStreams(searchParams);
+  if (what === 'attach') {
+    const { hasTerminal, hasInput } = container;
+    // What the container has not, nobody can have of it.
+    const there = { ...wanted, tty: hasTerminal, stdin: wanted.stdin && hasInput };
+    return session(request, wanted, (sink) => new AttachSession(container, there, sink));
+  }
+  const command = { ...wanted, command: searchParams.getAll('command') };
+  return session(request, wanted, (sink) => new CommandSession(container, command, sink));
 }
 
-function exec(
+function session(
   request: IncomingMessage,
-  command: CommandRequest,
-  container: ContainerProcess,
+  wanted: WantedStreams,
+  start: (sink: SessionSink) => Session,
 ): Accepted | Refusal {
-  const start = (sink: CommandSink): CommandSession => new CommandSession(container, command, sink);
   if (!wantsWebSocket(request)) {
     return spdy(request, SPDY_PROTOCOL, (socket, head) =>
-      execOverSpdy(socket, head, command, start),
+      sessionOverSpdy(socket, head, wanted, start),
     );
   }
   return webSocket(request, WEBSOCKET_PROTOCOLS, (socket, head) =>
-    execOverWebSocket(socket, head, start),
+    sessionOverWebSocket(socket, head, start),
   );
 }
 
@@ -150,10 +160,9 @@ function unknownProtocol(offered: readonly string[]): Refusal {
   return { code: 403, message };
 }
 
-function commandRequest(query: URLSearchParams): CommandRequest {
+function wantedStreams(query: URLSearchParams): WantedStreams {
   const flag = (name: string): boolean => ['1', 'true'].includes(query.get(name) ?? '');
   return {
-    command: query.getAll('command'),
     stdin: flag('stdin') || flag('input'),
     stdout: flag('stdout') || flag('output'),
     stderr: flag('stderr') || flag('error'),

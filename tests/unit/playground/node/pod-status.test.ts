@@ -45,6 +45,7 @@ function record(
     podIp: '10.244.0.2',
     startTime,
     containers,
+    ephemeral: [],
     failure: undefined,
   };
 }

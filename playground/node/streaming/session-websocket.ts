@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 
-import type { CommandSession, CommandSink } from './command-session.ts';
 import { exitStatus, failureStatus, readSize } from './exec-status.ts';
+import type { Session, SessionSink } from './session.ts';
 import { WebSocketConnection } from './websocket.ts';
 
 /** Preferred first. The fifth version adds the end of a channel. */
@@ -10,13 +10,13 @@ export const WEBSOCKET_PROTOCOLS: readonly string[] = ['v5.channel.k8s.io', 'v4.
 /** The first byte of each message. */
 const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4, close: 255 } as const;
 
-/** Runs a command whose streams are the channels of a WebSocket. */
-export function execOverWebSocket(
+/** A session whose streams are the channels of a WebSocket. */
+export function sessionOverWebSocket(
   socket: Duplex,
   head: Buffer,
-  start: (sink: CommandSink) => CommandSession,
+  start: (sink: SessionSink) => Session,
 ): void {
-  let session: CommandSession | undefined;
+  let session: Session | undefined;
   const connection = new WebSocketConnection(socket, head, {
     onMessage: (message) => {
       const rest = message.subarray(1);

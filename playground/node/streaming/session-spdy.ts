@@ -1,22 +1,22 @@
 import type { Duplex } from 'node:stream';
 
-import type { CommandRequest, CommandSession, CommandSink } from './command-session.ts';
 import { exitStatus, failureStatus, readSize } from './exec-status.ts';
+import type { Session, SessionSink, WantedStreams } from './session.ts';
 import { SpdyConnection, type SpdyStream } from './spdy-connection.ts';
 
 /** The version that tells exit codes. */
 export const SPDY_PROTOCOL = 'v4.channel.k8s.io';
 
-/** Runs a command whose streams are those of a SPDY connection, once the client has opened all of them. */
-export function execOverSpdy(
+/** A session whose streams are those of a SPDY connection, once the client has opened all of them. */
+export function sessionOverSpdy(
   socket: Duplex,
   head: Buffer,
-  request: CommandRequest,
-  start: (sink: CommandSink) => CommandSession,
+  request: WantedStreams,
+  start: (sink: SessionSink) => Session,
 ): void {
   const wanted = wantedStreams(request);
   const streams = new Map<string, SpdyStream>();
-  let session: CommandSession | undefined;
+  let session: Session | undefined;
   const connection = new SpdyConnection(socket, head, {
     onStream: (stream) => {
       const type = stream.headers.get('streamtype') ?? '';
@@ -63,7 +63,7 @@ export function execOverSpdy(
   };
 }
 
-function wantedStreams(request: CommandRequest): ReadonlySet<string> {
+function wantedStreams(request: WantedStreams): ReadonlySet<string> {
   return new Set([
     'error',
     ...(request.stdin ? ['stdin'] : []),
