@@ -1,5 +1,6 @@
 /** Resource record types that the name server knows (RFC 1035 section 3.2.2, RFC 2782). */
 export const TYPE_A = 1;
+export const TYPE_CNAME = 5;
 export const TYPE_SRV = 33;
 const CLASS_IN = 1;
 
@@ -19,9 +20,12 @@ export interface DnsQuestion {
   readonly raw: Buffer;
 }
 
-export type DnsRecord =
+/** With a `name` when it is not of the name that was asked for. */
+export type DnsRecord = { readonly name?: string } & (
   | { readonly type: typeof TYPE_A; readonly ip: string }
-  | { readonly type: typeof TYPE_SRV; readonly port: number; readonly target: string };
+  | { readonly type: typeof TYPE_CNAME; readonly target: string }
+  | { readonly type: typeof TYPE_SRV; readonly port: number; readonly target: string }
+);
 
 const HEADER_BYTES = 12;
 /** Of a record in an answer; as the cluster's name servers have it. */
@@ -83,21 +87,23 @@ export function writeAnswer(
 }
 
 function writeRecord(record: DnsRecord): Buffer {
-  const head = Buffer.alloc(12);
-  // The name is that of the question, which follows the header.
-  head.writeUInt16BE(0xc000 | HEADER_BYTES, 0);
-  head.writeUInt16BE(record.type, 2);
-  head.writeUInt16BE(CLASS_IN, 4);
-  head.writeUInt32BE(TTL_SECONDS, 6);
+  const head = Buffer.alloc(10);
+  head.writeUInt16BE(record.type, 0);
+  head.writeUInt16BE(CLASS_IN, 2);
+  head.writeUInt32BE(TTL_SECONDS, 4);
   const data = recordData(record);
-  head.writeUInt16BE(data.length, 10);
-  return Buffer.concat([head, data]);
+  head.writeUInt16BE(data.length, 8);
+  // The question, and its name, follow the header.
+  const asked = Buffer.from([0xc0, HEADER_BYTES]);
+  return Buffer.concat([record.name === undefined ? asked : writeName(record.name), head, data]);
 }
 
 function recordData(record: DnsRecord): Buffer {
   switch (record.type) {
     case TYPE_A:
       return Buffer.from(record.ip.split('.').map(Number));
+    case TYPE_CNAME:
+      return writeName(record.target);
     case TYPE_SRV: {
       const head = Buffer.alloc(6);
       head.writeUInt16BE(100, 2);

@@ -1,6 +1,13 @@
 import type { EndpointSlice, Service } from '#kube/resources.ts';
 
-import { type DnsRecord, NAME_ERROR, NO_ERROR, TYPE_A, TYPE_SRV } from './dns-message.ts';
+import {
+  type DnsRecord,
+  NAME_ERROR,
+  NO_ERROR,
+  TYPE_A,
+  TYPE_CNAME,
+  TYPE_SRV,
+} from './dns-message.ts';
 
 /** What the name server knows. */
 export interface DnsZone {
@@ -21,18 +28,41 @@ const NO_SUCH_NAME: DnsAnswer = { code: NAME_ERROR, records: [] };
  * SRV. There is no name server for other domains: their names don't exist.
  */
 export function answerQuestion(zone: DnsZone, name: string, type: number): DnsAnswer {
-  const suffix = `.svc.${zone.domain}`;
-  if (!name.endsWith(suffix)) return NO_SUCH_NAME;
-  const labels = name.slice(0, -suffix.length).split('.').toReversed();
-  const [namespace = '', serviceName = '', ...rest] = labels;
+  const [namespace, serviceName, ...rest] = labelsOf(zone, name);
+  if (namespace === undefined || serviceName === undefined) return NO_SUCH_NAME;
   const service = zone.service(namespace, serviceName);
   if (service === undefined) return NO_SUCH_NAME;
+  if (service.spec.type === 'ExternalName') {
+    return rest.length > 0 ? NO_SUCH_NAME : alias(zone, service, type);
+  }
   const [first, second] = rest;
   if (first?.startsWith('_') === true) return ports(zone, service, first, second, type);
   const ips = rest.length > 1 ? [] : addresses(zone, service, first);
   if (ips.length === 0) return NO_SUCH_NAME;
   const records = type === TYPE_A ? ips.map((ip) => ({ type: TYPE_A, ip }) as const) : [];
   return { code: NO_ERROR, records };
+}
+
+/** Another name, with its address when that is ours as well. */
+function alias(zone: DnsZone, { spec }: Service, type: number): DnsAnswer {
+  const target = (spec.externalName ?? '').replace(/\.$/, '').toLowerCase();
+  if (target === '') return NO_SUCH_NAME;
+  const records: DnsRecord[] = [{ type: TYPE_CNAME, target }];
+  const [namespace = '', name = ''] = labelsOf(zone, target);
+  // An alias of an alias is left to who asks: there could be a circle.
+  const isAlias = zone.service(namespace, name)?.spec.type === 'ExternalName';
+  if (type === TYPE_A && !isAlias) {
+    for (const record of answerQuestion(zone, target, type).records) {
+      records.push({ name: target, ...record });
+    }
+  }
+  return { code: NO_ERROR, records };
+}
+
+/** Namespace, service, and what is before them. */
+function labelsOf(zone: DnsZone, name: string): readonly string[] {
+  const suffix = `.svc.${zone.domain}`;
+  return name.endsWith(suffix) ? name.slice(0, -suffix.length).split('.').toReversed() : [];
 }
 
 /** Of the service, or of its pods when it has no address of its own; with a host name, of that pod alone. */
