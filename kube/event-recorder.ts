@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 
 import { type Clock, systemClock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
@@ -34,6 +34,8 @@ interface Report {
   /** The part of the object, as `spec.containers{main}`. */
   readonly fieldPath: string | undefined;
   readonly at: string;
+  /** Later ones have greater numbers: nanoseconds since 1970, of which the clock knows all but the last six digits. */
+  readonly order: bigint;
 }
 
 interface Known {
@@ -46,6 +48,8 @@ interface Known {
 const QUEUE_MAX = 1_000;
 /** Repetitions are counted in one event as long as it is remembered. */
 const REMEMBERED_MAX = 4_096;
+/** A thousand events fit into one millisecond of the clock. */
+const ORDER_STEP = 1_000;
 
 /**
  * Writes events about objects, one after the other; the same thing again only raises the count of the first. What cannot
@@ -56,6 +60,7 @@ export class EventRecorder {
   readonly #known = new Map<string, Known>();
   readonly #queue: Report[] = [];
   #isSending = false;
+  #lastOrder = 0n;
 
   constructor(options: EventRecorderOptions) {
     this.#options = options;
@@ -65,8 +70,17 @@ export class EventRecorder {
     if (this.#queue.length >= QUEUE_MAX) this.#queue.shift();
     const nowMs = (this.#options.clock ?? systemClock).now();
     const at = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z');
-    this.#queue.push({ about, text, fieldPath, at });
+    this.#queue.push({ about, text, fieldPath, at, order: this.#nextOrder(nowMs) });
     if (!this.#isSending) void this.#sendAll();
+  }
+
+  /** Two recorders may report about one object at the same time: the last digits are nobody's. */
+  #nextOrder(nowMs: number): bigint {
+    const own = BigInt(randomInt(ORDER_STEP));
+    const now = BigInt(Math.floor(nowMs)) * 1_000_000n + own;
+    const least = this.#lastOrder + BigInt(ORDER_STEP) + own;
+    this.#lastOrder = now > least ? now : least;
+    return this.#lastOrder;
   }
 
   async #sendAll(): Promise<void> {
@@ -111,13 +125,14 @@ export class EventRecorder {
   }
 }
 
-function eventOf({ about, text, fieldPath, at }: Report, source: EventSource): Event {
+function eventOf({ about, text, fieldPath, at, order }: Report, source: EventSource): Event {
   const { name, namespace, uid, resourceVersion } = about.metadata;
   return {
     apiVersion: 'v1',
     kind: 'Event',
     metadata: {
-      name: `${name}.${randomBytes(8).toString('hex')}`,
+      // Lists are sorted by name: what happens in one second is told in its order.
+      name: `${name}.${order.toString(16)}`,
       // Of what belongs to no namespace, where others look for it.
       namespace: namespace ?? 'default',
     },

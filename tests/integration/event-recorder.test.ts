@@ -87,6 +87,14 @@ describe('EventRecorder', () => {
     });
   });
 
+  it('gives names that tell the order, also within one moment', async () => {
+    const reasons = ['Pulled', 'Created', 'Started', 'Killing'];
+    for (const reason of reasons) recorder.record(pod('quick'), { ...PULLED, reason });
+    await until('quick', ({ length }) => length === reasons.length);
+    // A list is sorted by name.
+    expect((await eventsOf('quick')).map(({ reason }) => reason)).to.deep.equal(reasons);
+  });
+
   it('counts what happens again, and begins anew when the event has gone', async () => {
     recorder.record(pod('two'), PULLED);
     await clock.advance(5_000);
