@@ -4,6 +4,7 @@ import { invalid } from './errors.ts';
 import { textAt } from './json.ts';
 import type { ServedKind } from './kinds.ts';
 import { carryOver, metadataProblems, stampNew } from './metadata.ts';
+import type { NodePorts } from './node-ports.ts';
 import type { ApiObject, StoredObject } from './object.ts';
 import { applyDefaults } from './schema/default.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
@@ -11,10 +12,12 @@ import type { WriteOptions } from './store.ts';
 import type { Part } from './strategy.ts';
 import { countGeneration, prepareNew, prepareUpdate } from './strategy.ts';
 import { validateObject } from './validate.ts';
+import { remarkOnNew } from './without-effect.ts';
 
 /** What the steps need to know besides the objects. */
 export interface PipelineContext {
   readonly addresses: ServiceAddresses;
+  readonly nodePorts: NodePorts;
   readonly nowMs: number;
 }
 
@@ -31,7 +34,10 @@ export function completeNew(
   prepareNew(kind, object);
   applyBuiltinDefaults(kind, object);
   assignAddress(kind, object, context);
+  assignNodePorts(kind, object, undefined, context);
   validateObject(kind, object);
+  const remark = remarkOnNew(kind);
+  if (remark !== undefined) options.warn(remark);
 }
 
 /**
@@ -54,6 +60,7 @@ export function completeUpdate(
   if (part !== 'status') {
     applyBuiltinDefaults(kind, object);
     if (textAt(object, 'spec', 'clusterIP') === '') assignAddress(kind, object, context);
+    assignNodePorts(kind, object, current, context);
     // The node is chosen for a pod: it is not what somebody wants anew.
     if (part !== 'binding') countGeneration(object, current);
   }
@@ -64,4 +71,15 @@ function assignAddress(kind: ServedKind, object: ApiObject, context: PipelineCon
   if (kind.storageKey !== 'services') return;
   const problem = context.addresses.assign(object);
   if (problem !== undefined) throw invalid(kind, object.metadata.name ?? '', [problem]);
+}
+
+function assignNodePorts(
+  kind: ServedKind,
+  object: ApiObject,
+  current: StoredObject | undefined,
+  context: PipelineContext,
+): void {
+  if (kind.storageKey !== 'services') return;
+  const problems = context.nodePorts.assign(object, current);
+  if (problems.length > 0) throw invalid(kind, object.metadata.name ?? '', problems);
 }

@@ -30,6 +30,7 @@ import {
 } from './listing.ts';
 import { applyTo, decodeConfig, track, trackingOf } from './managing.ts';
 import { checkPlace, checkPreconditions, generateName } from './metadata.ts';
+import { NodePorts } from './node-ports.ts';
 import type { ApiObject, StoredObject } from './object.ts';
 import { apiVersionOf } from './object.ts';
 import type { PatchType } from './patch/patch.ts';
@@ -138,6 +139,7 @@ export class Store {
   readonly #caches = new Map<string, WatchCache>();
   readonly #watches = new Set<Watch>();
   readonly #addresses = new ServiceAddresses();
+  readonly #nodePorts = new NodePorts();
   #bookmarkTimer: Disposable | undefined;
   readonly #firstVersion: number;
   #version: number;
@@ -150,9 +152,11 @@ export class Store {
     this.#version = firstVersion;
     const services = registry.find('', 'v1', 'services');
     if (services === undefined) return;
-    this.observe(services, ({ key, type, object, before }) =>
-      this.#addresses.track(key, type === 'DELETED' ? undefined : object, before),
-    );
+    this.observe(services, ({ key, type, object, before }) => {
+      const after = type === 'DELETED' ? undefined : object;
+      this.#addresses.track(key, after, before);
+      this.#nodePorts.track(key, after, before);
+    });
   }
 
   /** The number of the latest change. */
@@ -383,7 +387,8 @@ export class Store {
   }
 
   #context(): PipelineContext {
-    return { addresses: this.#addresses, nowMs: this.#clock.now() };
+    const [addresses, nodePorts] = [this.#addresses, this.#nodePorts];
+    return { addresses, nodePorts, nowMs: this.#clock.now() };
   }
 
   #remove(kind: ServedKind, object: StoredObject, dryRun: boolean): StoredObject {

@@ -10,12 +10,16 @@ export interface ServiceRule {
   /** For people: `namespace/name:port`. */
   readonly name: string;
   readonly protocol: 'tcp' | 'udp';
-  readonly ip: string;
+  /** Undefined: any that the node itself has. */
+  readonly ip: string | undefined;
   readonly port: number;
   readonly targets: readonly ServiceTarget[];
   /** A client stays with its target, as long as there are the same ones. Otherwise each connection goes anywhere. */
   readonly affinity: boolean;
 }
+
+/** Not the loopback address: what is sent there does not leave by way of another. */
+const OF_NODE = 'ip daddr != 127.0.0.0/8 fib daddr type local';
 
 /** The node's own table: no mesh or plugin has one of this name. */
 export const SERVICE_TABLE = 'playground-services';
@@ -43,10 +47,11 @@ export function renderServiceRules(rules: readonly ServiceRule[], clusterRange: 
   const lines = rules
     .filter(({ targets }) => targets.length > 0)
     .map((rule) => {
-      const match = `ip daddr ${rule.ip} ${rule.protocol} dport ${rule.port}`;
-      return `${match} ${balance(rule)} comment ${JSON.stringify(rule.name.slice(0, 120))}`;
+      const where = rule.ip === undefined ? OF_NODE : `ip daddr ${rule.ip}`;
+      return `${where} ${rule.protocol} dport ${rule.port} ${balance(rule)} comment ${JSON.stringify(rule.name.slice(0, 120))}`;
     });
-  const refused = rules.filter(({ targets }) => targets.length === 0);
+  // At its own ports a node refuses by itself.
+  const refused = rules.filter(({ ip, targets }) => ip !== undefined && targets.length === 0);
   return [
     `add table ip ${SERVICE_TABLE}`,
     `delete table ip ${SERVICE_TABLE}`,
@@ -61,6 +66,8 @@ export function renderServiceRules(rules: readonly ServiceRule[], clusterRange: 
     // A pod that reaches itself through a service would answer itself, past us.
     `    ct status dnat ip saddr . ip daddr @itself masquerade`,
     // What is not of the pods could not be answered by way of this node.
+    // A pod elsewhere would answer past us, too.
+    ...masqueradeOfNodePorts(rules).map((line) => `    ${line}`),
     `    ct status dnat ip saddr != ${clusterRange} ip daddr ${clusterRange} oifname "eth0" masquerade`,
     '  }',
     `  set itself { type ipv4_addr . ipv4_addr;${itself(rules)} }`,
@@ -77,6 +84,15 @@ export function renderServiceRules(rules: readonly ServiceRule[], clusterRange: 
   ].join('\n');
 }
 
+function masqueradeOfNodePorts(rules: readonly ServiceRule[]): readonly string[] {
+  return (['tcp', 'udp'] as const).flatMap((protocol) => {
+    const own = rules.filter((rule) => rule.ip === undefined && rule.protocol === protocol);
+    const ports = [...new Set(own.map(({ port }) => port))];
+    if (ports.length === 0) return [];
+    return `meta l4proto ${protocol} ct status dnat ct original proto-dst { ${ports.join(', ')} } masquerade`;
+  });
+}
+
 function rulesOf(service: Service, slices: readonly EndpointSlice[]): readonly ServiceRule[] {
   const { namespace, name } = service.metadata;
   const { spec } = service;
@@ -84,22 +100,21 @@ function rulesOf(service: Service, slices: readonly EndpointSlice[]): readonly S
   const ips = [spec.clusterIP, ...(spec.externalIPs ?? [])].filter(
     (ip): ip is string => ip !== undefined && /^\d+\./.test(ip),
   );
-  return ips.flatMap((ip) =>
-    (spec.ports ?? []).flatMap((port) => {
-      const protocol = (port.protocol ?? 'TCP').toLowerCase();
-      if (protocol !== 'tcp' && protocol !== 'udp') return [];
-      return [
-        {
-          name: `${namespace}/${name}:${port.name ?? port.port}`,
-          protocol,
-          ip,
-          port: port.port,
-          targets: targetsOf(port, slices),
-          affinity: spec.sessionAffinity === 'ClientIP',
-        } as const,
-      ];
-    }),
-  );
+  return (spec.ports ?? []).flatMap((port) => {
+    const protocol = (port.protocol ?? 'TCP').toLowerCase();
+    if (protocol !== 'tcp' && protocol !== 'udp') return [];
+    const rule = {
+      name: `${namespace}/${name}:${port.name ?? port.port}`,
+      protocol,
+      targets: targetsOf(port, slices),
+      affinity: spec.sessionAffinity === 'ClientIP',
+    } as const;
+    const { nodePort = 0 } = port;
+    return [
+      ...ips.map((ip) => ({ ...rule, ip, port: port.port })),
+      ...(nodePort === 0 ? [] : [{ ...rule, ip: undefined, port: nodePort }]),
+    ];
+  });
 }
 
 /** Those that are ready; when there are none, those that still serve while they end. */

@@ -37,7 +37,11 @@ describe('renderServiceRules()', () => {
       [
         service('web', {}),
         service('sticky', { clusterIP: '10.96.0.10', sessionAffinity: 'ClientIP' }),
-        service('one', { clusterIP: '10.96.0.11' }),
+        service('one', {
+          clusterIP: '10.96.0.11',
+          type: 'NodePort',
+          ports: [{ port: 80, targetPort: 8080, nodePort: 30_080 }],
+        }),
         service('lost', { clusterIP: '10.96.0.12', ports: [{ port: 53, protocol: 'UDP' }] }),
       ],
       [
@@ -50,5 +54,6 @@ describe('renderServiceRules()', () => {
     expect(await applyNft(namespace.fd, text)).to.deep.equal({ kind: 'applied' });
     const inForce = namespace.run('nft', 'list', 'ruleset');
     for (const ip of [9, 10, 11, 12]) expect(inForce).to.include(`ip daddr 10.96.0.${ip} `);
+    expect(inForce).to.include('fib daddr type local tcp dport 30080 dnat to 10.244.1.2:8080');
   });
 });

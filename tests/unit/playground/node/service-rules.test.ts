@@ -55,6 +55,16 @@ describe('serviceRules()', () => {
     ]);
   });
 
+  it('leads from the ports of the node, too', () => {
+    const spec = { type: 'NodePort', ports: [{ port: 80, nodePort: 30_080 }] };
+    const slices = [slice('web', [{ addresses: ['10.244.0.2'] }])];
+    const rules = serviceRules([service('web', spec)], slices);
+    expect(rules.map(({ ip, port }) => [ip, port])).to.deep.equal([
+      ['10.96.0.9', 80],
+      [undefined, 30_080],
+    ]);
+  });
+
   it('leads to those that end when no other is left', () => {
     const conditions = { ready: false, serving: true, terminating: true };
     const slices = [slice('web', [{ addresses: ['10.244.0.4'], conditions }])];
