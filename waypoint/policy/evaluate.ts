@@ -1,0 +1,216 @@
+import { type IpAddress, parseIp } from '#common/net/address.ts';
+import { type Cidr, cidrContains, ipToWords } from '#common/net/cidr.ts';
+import { type Identity, identityParts, principalOf } from '#common/tls/spiffe.ts';
+import { textMatches } from '#dataplane/authz/match.ts';
+import type { StringMatch } from '#dataplane/state/authorization.ts';
+
+import type { RequestHead } from '../request/head.ts';
+import { pathOf } from '../routing/match.ts';
+import type { ServiceRef } from '../routing/model.ts';
+import type {
+  Pair,
+  PathCondition,
+  Policy,
+  PolicyCondition,
+  PolicyOperation,
+  PolicyRule,
+  PolicySource,
+} from './model.ts';
+import { templateMatches } from './path-template.ts';
+
+/** What a policy may look at. Identity and address come from the tunnel, never from headers. */
+export interface RequestFacts {
+  /** The service that the client asked for; undefined when it asked for a workload. */
+  readonly service: ServiceRef | undefined;
+  readonly identity: Identity;
+  readonly sourceIp: IpAddress;
+  readonly destinationIp: IpAddress;
+  readonly destinationPort: number;
+  /** Undefined: bytes that nobody looks into. */
+  readonly head: RequestHead | undefined;
+}
+
+/** What a policy that is only tried out, or that audits, has to say. */
+export interface PolicyNotice {
+  readonly policy: string;
+  readonly effect: 'audit' | 'would-deny' | 'would-allow';
+}
+
+export type PolicyVerdict = { readonly notices: readonly PolicyNotice[] } & (
+  | {
+      readonly kind: 'allow';
+      readonly policy: string | undefined;
+      readonly rule: number | undefined;
+    }
+  | {
+      readonly kind: 'deny';
+      /** Undefined: there are ALLOW policies, and none of them matches. */
+      readonly policy: string | undefined;
+      readonly rule: number | undefined;
+      readonly reason: string;
+    }
+);
+
+/**
+ * Judges a request, or a connection: a DENY that matches denies; without ALLOW policies it is let in; otherwise one of
+ * them must match.
+ */
+export function evaluate(policies: Iterable<Policy>, facts: RequestFacts): PolicyVerdict {
+  const notices: PolicyNotice[] = [];
+  let allowed: { readonly policy: string; readonly rule: number } | undefined;
+  let denied: { readonly policy: string; readonly rule: number } | undefined;
+  let wantsAllow = false;
+  for (const policy of policies) {
+    if (!concerns(policy, facts.service)) continue;
+    if (policy.action === 'allow' && !policy.dryRun) wantsAllow = true;
+    const rule = policy.rules.findIndex((one) => ruleHolds(one, facts, policy.action));
+    if (rule === -1) continue;
+    const { key, action } = policy;
+    if (action === 'audit') notices.push({ policy: key, effect: 'audit' });
+    else if (policy.dryRun) notices.push({ policy: key, effect: `would-${action}` });
+    else if (action === 'deny') denied ??= { policy: key, rule };
+    else allowed ??= { policy: key, rule };
+  }
+  if (denied !== undefined) {
+    const reason = `explicitly denied by: ${denied.policy}, rule ${denied.rule}`;
+    return { kind: 'deny', ...denied, reason, notices };
+  }
+  if (allowed !== undefined) return { kind: 'allow', ...allowed, notices };
+  if (!wantsAllow) return { kind: 'allow', policy: undefined, rule: undefined, notices };
+  const reason = 'allow policies exist, but none allowed';
+  return { kind: 'deny', policy: undefined, rule: undefined, reason, notices };
+}
+
+function concerns({ services }: Policy, asked: ServiceRef | undefined): boolean {
+  if (services.length === 0) return true;
+  return services.some(
+    (one) => one.namespace === asked?.namespace && one.hostname === asked.hostname,
+  );
+}
+
+function ruleHolds(rule: PolicyRule, facts: RequestFacts, action: Policy['action']): boolean {
+  return (
+    (rule.from.length === 0 || rule.from.some((source) => sourceHolds(source, facts))) &&
+    (rule.to.length === 0 ||
+      rule.to.some((operation) => operationHolds(operation, facts, action))) &&
+    rule.when.every((condition) => conditionHolds(condition, facts, action))
+  );
+}
+
+function sourceHolds(source: PolicySource, { identity, sourceIp, head }: RequestFacts): boolean {
+  const { namespace, serviceAccount } = identityParts(identity);
+  const account = `${namespace}/${serviceAccount}`;
+  return (
+    textsHold(source.principals, principalOf(identity)) &&
+    textsHold(source.namespaces, namespace) &&
+    textsHold(source.serviceAccounts, account) &&
+    blocksHold(source.ipBlocks, sourceIp) &&
+    blocksHold(source.remoteIpBlocks, remoteIpOf(sourceIp, head))
+  );
+}
+
+/** A DENY that can't look at what it names denies all the same; an ALLOW lets nothing in. */
+function operationHolds(
+  operation: PolicyOperation,
+  { head, destinationPort }: RequestFacts,
+  action: Policy['action'],
+): boolean {
+  const { hosts, ports, methods, paths } = operation;
+  if (!pairHolds(ports, (port) => port === destinationPort)) return false;
+  if (head === undefined) {
+    const looksInside = [hosts, methods, paths].some(isSet);
+    return !looksInside || action === 'deny';
+  }
+  const host = hostOf(head.authority);
+  const path = pathOf(head.path);
+  return (
+    pairHolds(hosts, (one) => textMatches(lowerCase(one), host)) &&
+    textsHold(methods, head.method) &&
+    pairHolds(paths, (one) => pathMatches(one, path))
+  );
+}
+
+function pathMatches(condition: PathCondition, path: string): boolean {
+  return condition.kind === 'template'
+    ? templateMatches(condition.value, path)
+    : textMatches(condition, path);
+}
+
+function conditionHolds(
+  condition: PolicyCondition,
+  facts: RequestFacts,
+  action: Policy['action'],
+): boolean {
+  const { key } = condition;
+  if ('blocks' in condition) {
+    const { sourceIp, destinationIp, head } = facts;
+    if (key.kind === 'destination.ip') return blocksHold(condition.blocks, destinationIp);
+    const ip = key.kind === 'remote.ip' ? remoteIpOf(sourceIp, head) : sourceIp;
+    return blocksHold(condition.blocks, ip);
+  }
+  const { texts } = condition;
+  const { namespace, serviceAccount } = identityParts(facts.identity);
+  switch (key.kind) {
+    case 'source.namespace':
+      return textsHold(texts, namespace);
+    case 'source.principal':
+      return textsHold(texts, principalOf(facts.identity));
+    case 'source.serviceAccount':
+      return textsHold(texts, `${namespace}/${serviceAccount}`);
+    case 'destination.port':
+      return textsHold(texts, String(facts.destinationPort));
+    case 'header':
+      return facts.head === undefined
+        ? action === 'deny'
+        : headerHolds(texts, facts.head.headerLines(key.name));
+    case 'source.ip':
+    case 'remote.ip':
+    case 'destination.ip':
+      return false;
+  }
+}
+
+/** Each line counts for itself, and all of them together: whoever splits a value gets around neither. */
+function headerHolds({ any, none }: Pair<StringMatch>, lines: readonly string[]): boolean {
+  const values = lines.length > 1 ? [...lines, lines.join(',')] : lines;
+  const meets = (condition: StringMatch): boolean =>
+    values.some((value) => textMatches(condition, value));
+  return (any.length === 0 || any.some(meets)) && !none.some(meets);
+}
+
+function textsHold(pair: Pair<StringMatch>, text: string): boolean {
+  return pairHolds(pair, (condition) => textMatches(condition, text));
+}
+
+function blocksHold(pair: Pair<Cidr>, ip: IpAddress): boolean {
+  if (!isSet(pair)) return true;
+  const words = ipToWords(ip);
+  return pairHolds(pair, (block) => cidrContains(block, words));
+}
+
+function pairHolds<Condition>(
+  { any, none }: Pair<Condition>,
+  holds: (condition: Condition) => boolean,
+): boolean {
+  return (any.length === 0 || any.some(holds)) && !none.some(holds);
+}
+
+function isSet({ any, none }: Pair<unknown>): boolean {
+  return any.length + none.length > 0;
+}
+
+/** The last hop that X-Forwarded-For names is the one that the peer of the tunnel has seen itself; nobody is trusted beyond it. */
+function remoteIpOf(sourceIp: IpAddress, head: RequestHead | undefined): IpAddress {
+  const last = head?.header('x-forwarded-for')?.split(',').at(-1)?.trim() ?? '';
+  return parseIp(last) ?? sourceIp;
+}
+
+function hostOf(authority: string): string {
+  return authority.toLowerCase().replace(/:[0-9]*$/, '');
+}
+
+function lowerCase(condition: StringMatch): StringMatch {
+  return condition.kind === 'presence'
+    ? condition
+    : { ...condition, value: condition.value.toLowerCase() };
+}
