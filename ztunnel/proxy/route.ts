@@ -130,11 +130,15 @@ function throughWaypoint(
   target: SocketAddress,
   service: Service | undefined,
 ): Route {
-  const upstream = selectGateway(asker, gateway, target);
-  if (upstream === undefined) {
-    const reason = `unknown waypoint: ${describeGateway(gateway)}`;
+  const selection = selectGateway(asker, gateway, target);
+  if (selection.kind !== 'found') {
+    // Known, but without a pod that could take the connection, or not known at all.
+    const problem =
+      selection.kind === 'unknown' ? 'unknown waypoint' : 'no healthy endpoint of waypoint';
+    const reason = `${problem}: ${describeGateway(gateway)}`;
     return { kind: 'refused', reason, workload: undefined, service };
   }
+  const { upstream } = selection;
   const { workload } = upstream;
   if (workload.network !== asker.source.network) {
     return { kind: 'refused', reason: otherNetwork(workload), workload, service };

@@ -48,27 +48,26 @@ export function selectByAddress(
   return { kind: 'found', upstream };
 }
 
-/** Picks a workload that serves as a waypoint or gateway; undefined when it isn't known or has none that works. */
+/** Picks a workload that serves as a waypoint or gateway. */
 export function selectGateway(
   asker: Asker,
   gateway: GatewayAddress,
   target: SocketAddress,
-): Upstream | undefined {
+): Selection {
   const { destination, hboneMtlsPort: port } = gateway;
   if (destination.kind === 'address') {
     const address = { ip: destination.ip, port };
-    const selection = selectByAddress(asker, destination.network, address, 'waypoint');
-    return selection.kind === 'found' ? selection.upstream : undefined;
+    return selectByAddress(asker, destination.network, address, 'waypoint');
   }
   const key = namespacedHost(destination.namespace, destination.hostname);
   const service = asker.view.service(key);
   if (service !== undefined) {
-    const selection = selectByService(asker, service, { target, lookingFor: 'waypoint', port });
-    return selection.kind === 'found' ? selection.upstream : undefined;
+    return selectByService(asker, service, { target, lookingFor: 'waypoint', port });
   }
   const workload = asker.view.workloadByHostname(key);
-  if (workload === undefined) return undefined;
-  return { workload, ip: chooseIp(workload, undefined, target.ip), port, service: undefined };
+  if (workload === undefined) return { kind: 'unknown' };
+  const ip = chooseIp(workload, undefined, target.ip);
+  return { kind: 'found', upstream: { workload, ip, port, service: undefined } };
 }
 
 /** The names that the upstream's certificate may carry. */

@@ -269,7 +269,9 @@ describe('route()', () => {
           expectedIdentities: [alias, waypointIdentity],
         });
         const empty = storeOf({ services: [{ ...web, waypoint: gateway }, front] });
-        expect(brief(go(empty, '10.1.0.1:80'))).to.match(/^refused: unknown waypoint: /);
+        expect(brief(go(empty, '10.1.0.1:80'))).to.match(
+          /^refused: no healthy endpoint of waypoint: /,
+        );
       }
     });
 
