@@ -15,7 +15,7 @@ import { createObject, readManifests } from '#tests/support/manifests.ts';
 import { objectUntil } from '#tests/support/objects.ts';
 
 describe('ambit waypoint', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let cluster: TestCluster;
   let client: KubeClient;
   let istiod: TestIstiod;
@@ -32,6 +32,7 @@ describe('ambit waypoint', function () {
     const caPem = cluster.server.credentials.authority.certificatePem;
     controllers = startControllers({ client, caPem, log: errorLogger() });
     kubelet = new FakeKubelet(client, () => fate);
+    await kubelet.keepAlive('node-a');
     istiod = await TestIstiod.start(cluster);
   });
   after(async () => {

@@ -1,7 +1,7 @@
 import type { KubeClient } from '#kube/client.ts';
 import { isConflict, isNotFound } from '#kube/errors.ts';
 import { Informer } from '#kube/informer.ts';
-import { NODES, type Node, PODS, type Pod } from '#kube/resources.ts';
+import { LEASES, NODES, type Node, PODS, type Pod } from '#kube/resources.ts';
 
 /** What becomes of a pod that has been given a node. */
 export type PodFate = 'ready' | 'unready' | 'failed';
@@ -31,6 +31,18 @@ export class FakeKubelet {
   ): Promise<void> {
     for (const metadata of nodes) {
       await this.#client.create(NODES, { apiVersion: 'v1', kind: 'Node', metadata });
+    }
+  }
+
+  /** Lets nodes that are registered count as alive for as long as the test takes. */
+  async keepAlive(...nodes: readonly string[]): Promise<void> {
+    for (const name of nodes) {
+      await this.#client.create(LEASES, {
+        apiVersion: 'coordination.k8s.io/v1',
+        kind: 'Lease',
+        metadata: { name, namespace: 'kube-node-lease' },
+        spec: { holderIdentity: name, renewTime: '2999-01-01T00:00:00.000000Z' },
+      });
     }
   }
 
