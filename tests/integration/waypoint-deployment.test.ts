@@ -1,7 +1,7 @@
 // A Gateway becomes a waypoint: istiod as a process, a real API server with its controllers; kubelets are played.
 
 import { expect } from 'chai';
-import { after, before, describe, it } from 'mocha';
+import { after, afterEach, before, describe, it } from 'mocha';
 
 import { conditionsOf } from '#istiod/controllers/conditions.ts';
 import type { KubeClient } from '#kube/client.ts';
@@ -36,7 +36,7 @@ function gateway(name: string, more: { spec?: object; labels?: object } = {}): C
 }
 
 describe('istiod and the waypoints of a cluster', function () {
-  this.timeout(60_000);
+  this.timeout(120_000);
   let cluster: TestCluster;
   let client: KubeClient;
   let istiod: TestIstiod;
@@ -51,6 +51,7 @@ describe('istiod and the waypoints of a cluster', function () {
     const caPem = cluster.server.credentials.authority.certificatePem;
     controllers = startControllers({ client, caPem, log: errorLogger() });
     kubelet = new FakeKubelet(client, () => fate);
+    await kubelet.keepAlive('node-a');
     istiod = await TestIstiod.start(cluster);
     // The kinds come after the control plane: it looks for them all the time.
     for (const file of ['gateways', 'gatewayclasses']) {
@@ -62,6 +63,12 @@ describe('istiod and the waypoints of a cluster', function () {
     controllers.stop();
     await istiod[Symbol.asyncDispose]();
     await cluster[Symbol.asyncDispose]();
+  });
+
+  afterEach(function () {
+    // What it waited for in vain, the control plane may know.
+    if (this.currentTest?.state === 'failed') process.stderr.write(`${istiod.lines.join('\n')}\n`);
+    fate = 'ready';
   });
 
   function until<T extends KubeObject>(
