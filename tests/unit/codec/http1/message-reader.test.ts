@@ -141,6 +141,34 @@ describe('MessageReader', () => {
     }
   });
 
+  it('refuses a head that fills the largest size without an end', () => {
+    const text = 'GET / HTTP/1.1\r\n'.padEnd(256, 'x: y\r\n');
+    expect(read(text.slice(0, -1), { maxHeadBytes: 256 })).to.deep.equal([]);
+    expect(read(text, { maxHeadBytes: 256 })).to.deep.equal([['fault', 'headTooLarge']]);
+  });
+
+  it('says nothing more when an event has stopped it', () => {
+    for (const body of [
+      'Content-Length: 2\r\n\r\nok',
+      'Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
+    ]) {
+      const seen: string[] = [];
+      const server: Http1Server = new Http1Server({}, allocateHeadTables('request'), {
+        onHead: () => seen.push('head'),
+        onBody: () => {
+          seen.push('body');
+          server.abort();
+        },
+        onEnd: () => seen.push('end'),
+        onFault: () => seen.push('fault'),
+      });
+      const bytes = Buffer.from(`POST / HTTP/1.1\r\nHost: a\r\n${body}`);
+      server.receive(bytes, 0, bytes.length);
+      server.receiveEnd();
+      expect(seen).to.deep.equal(['head', 'body']);
+    }
+  });
+
   it('refuses a head that does not end, whatever comes', () => {
     for (const text of ['x'.repeat(70_000), 'GET / HTTP/1.1\r\n'.padEnd(70_000, 'a: b\r\n')])
       expect(read(text)).to.have.nested.property('[0][0]', 'fault');
