@@ -1,7 +1,5 @@
 import { invariant } from '#common/assert.ts';
 
-import { equalsText } from './octets.ts';
-
 /**
  * Small numbers for the names that the codec, or almost every rule and log line, asks for. Everything else is
  * `other` and found by comparing.
@@ -77,10 +75,16 @@ export function fieldIdOf(lowerName: string): FieldId {
 /** The id of the name `bytes[start, end)`, which is a token. */
 export function fieldIdAt(bytes: Buffer, start: number, end: number): FieldId {
   const id = BY_KEY[keyOf(end - start, bytes[start] ?? 0, bytes[end - 1] ?? 0)] ?? 0;
-  return id !== 0 && equalsText(bytes, start, end, FIELD_NAMES[id] ?? '')
-    ? (id as FieldId)
-    : FieldId.other;
+  if (id === 0) return FieldId.other;
+  const name = NAME_BYTES[id] ?? NO_BYTES;
+  if (name.length !== end - start) return FieldId.other;
+  for (let i = 0; i < name.length; i++)
+    if (((bytes[start + i] ?? 0) | 0x20) !== name[i]) return FieldId.other;
+  return id as FieldId;
 }
+
+const NO_BYTES: Uint8Array = new Uint8Array(0);
+const NAME_BYTES: readonly Uint8Array[] = FIELD_NAMES.map((name) => Buffer.from(name));
 
 const IDS: ReadonlyMap<string, FieldId> = new Map(
   FIELD_NAMES.flatMap((name, id) => (id === 0 ? [] : [[name, id as FieldId]])),

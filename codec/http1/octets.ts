@@ -6,6 +6,7 @@ export const CARRIAGE_RETURN = 0x0d;
 export const LINE_FEED = 0x0a;
 export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
+export const DELETE = 0x7f;
 
 /** Token characters: methods and field names (RFC 9110 section 5.6.2). */
 export const TOKEN: Uint8Array = byteSet(

@@ -2,7 +2,7 @@ import type { Http1Fault } from './faults.ts';
 import { FIELD_ID_COUNT, fieldIdAt } from './field-id.ts';
 import { FIELDS_MAX, type Head } from './head.ts';
 import { judgeHead } from './judge-head.ts';
-import { CARRIAGE_RETURN, COLON, isBlank, LINE_FEED, SPACE, TAB, TOKEN, VALUE } from './octets.ts';
+import { CARRIAGE_RETURN, COLON, DELETE, isBlank, LINE_FEED, SPACE, TAB, TOKEN } from './octets.ts';
 import { parseRequestLine, parseStatusLine } from './start-line.ts';
 
 /** `incomplete`: the empty line has not come yet. `fault`: `head.fault` says why. */
@@ -64,7 +64,7 @@ function parseFields(head: Head, end: number): ParseResult {
     const nameEnd = at++;
     while (at < end && (bytes[at] === SPACE || bytes[at] === TAB)) at++;
     const valueStart = at;
-    while (at < end && VALUE[bytes[at] ?? 0] === 1) at++;
+    at = valueEndAt(bytes, at, end);
     if (at + 1 >= end || bytes[at] !== CARRIAGE_RETURN || bytes[at + 1] !== LINE_FEED) break;
     if (index === FIELDS_MAX) {
       head.fault = 'tooManyFields';
@@ -91,6 +91,16 @@ function parseFields(head: Head, end: number): ParseResult {
     return 'complete';
   }
   return refuseLine(head, end);
+}
+
+/** Where a control character ends the value. Comparisons are faster here than a table: most bytes of a head are values. */
+function valueEndAt(bytes: Buffer, start: number, end: number): number {
+  let at = start;
+  for (; at < end; at++) {
+    const byte = bytes[at] ?? 0;
+    if ((byte < SPACE && byte !== TAB) || byte === DELETE) break;
+  }
+  return at;
 }
 
 /** Names the fault of the line at `head.at`, once that line is complete. */

@@ -113,7 +113,9 @@ export function finishHead(
   plan: RequestPlan | ResponsePlan,
   outgoing: Outgoing,
 ): void {
-  if (plan.edits !== undefined) writeHeaders(output, plan.edits.appended, undefined, false);
+  // These were checked when they were prepared.
+  if (plan.edits !== undefined)
+    for (const [name, value] of plan.edits.appended) output.field(name, value);
   if (plan.extra !== undefined) writeHeaders(output, plan.extra, undefined, false);
   if (outgoing.length === 'zero') output.text('content-length: 0\r\n');
   if (outgoing.framing === 'chunked') output.text('transfer-encoding: chunked\r\n');
