@@ -22,6 +22,8 @@ export interface CaClientOptions {
   /** Further request headers, name in lower case → value. */
   readonly headers?: ReadonlyMap<string, string>;
   readonly clusterId: string;
+  /** We ask for ourselves, not for the pods of our node. */
+  readonly forItself?: boolean;
   /** How long certificates should be valid. The authority may decide otherwise. */
   readonly certificateTtlMs: number;
   /** Default {@link CALL_DEADLINE_MS}. */
@@ -72,7 +74,7 @@ export class CaClient implements CertificateSigner, Disposable {
     const request = create(IstioCertificateRequestSchema, {
       csr: csrPem,
       validityDuration: BigInt(Math.ceil(certificateTtlMs / 1000)),
-      metadata: { ImpersonatedIdentity: identity },
+      ...(this.#options.forItself === true ? {} : { metadata: { ImpersonatedIdentity: identity } }),
     });
     const result = await opened.channel.call(createCertificate, request, {
       headers: new Map([

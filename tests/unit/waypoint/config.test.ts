@@ -1,0 +1,46 @@
+import { expect } from 'chai';
+import { describe, it } from 'mocha';
+
+import { readConfig } from '#waypoint/config.ts';
+
+const POD = {
+  POD_NAME: 'waypoint-1',
+  POD_NAMESPACE: 'shop',
+  SERVICE_ACCOUNT: 'waypoint',
+  INSTANCE_IP: '10.0.0.9',
+  XDS_ADDRESS: 'istiod:15012',
+};
+
+describe('readConfig() of the waypoint', () => {
+  it('takes what istiod writes into a Deployment', () => {
+    const read = readConfig({ ...POD, TERMINATION_GRACE_PERIOD_SECONDS: '30' }, { cpus: 8 });
+    if (read.kind === 'refused') throw new Error(read.problems.join());
+    const { config } = read;
+    expect(config).to.deep.include({
+      identity: 'spiffe://cluster.local/ns/shop/sa/waypoint',
+      workers: 2,
+      drainDeadlineMs: 25_000,
+      ports: { tunnel: 15_008, admin: 15_000, stats: 15_020, readiness: 15_021 },
+    });
+    expect(config.xds).to.deep.include({ address: 'https://istiod:15012', onDemand: false });
+    expect(config.xds.node.id).to.equal('waypoint~10.0.0.9~waypoint-1.shop~shop.svc.cluster.local');
+  });
+
+  it('tells everything that is wrong', () => {
+    const { SERVICE_ACCOUNT: _, ...without } = POD;
+    const read = readConfig({ ...without, INSTANCE_IP: 'x', STATS_PORT: '0' }, { cpus: 1 });
+    expect(read).to.deep.equal({
+      kind: 'refused',
+      problems: [
+        'Cannot read INSTANCE_IP="x": want an IP address',
+        'SERVICE_ACCOUNT is not set: a waypoint must know which pod it is',
+        'Cannot read STATS_PORT="0": want a whole number from 1 to 65535',
+      ],
+    });
+  });
+
+  it('refuses names that make no identity', () => {
+    const read = readConfig({ ...POD, TRUST_DOMAIN: 'a/b' }, { cpus: 1 });
+    expect(read.kind).to.equal('refused');
+  });
+});
