@@ -38,7 +38,12 @@ import { PushQueue } from './push/queue.ts';
 import { limitReviews, type TokenReviewer } from './serve/authenticate.ts';
 import { DiscoveryCounters } from './serve/counters.ts';
 import { DiscoveryService } from './serve/discovery.ts';
-import { ADDRESS_TYPE, AUTHORIZATION_TYPE } from './serve/generators.ts';
+import {
+  ADDRESS_TYPE,
+  AUTHORIZATION_TYPE,
+  ROUTE_TYPE,
+  WAYPOINT_POLICY_TYPE,
+} from './serve/generators.ts';
 import { ServerCertificates, serverNames } from './serve/server-certificate.ts';
 import { deriveMesh, type Mesh } from './translate/derive-mesh.ts';
 
@@ -142,6 +147,17 @@ export class App {
         changes.map(({ key }) => key),
       );
     });
+    for (const [type, resources] of [
+      [ROUTE_TYPE, this.#mesh.waypointRoutes],
+      [WAYPOINT_POLICY_TYPE, this.#mesh.waypointPolicies],
+    ] as const) {
+      resources.subscribe((changes) => {
+        this.#debounce.add(
+          type,
+          changes.map(({ key }) => key),
+        );
+      });
+    }
     this.#mesh.verdicts.subscribe((changes) => {
       for (const { after } of changes) {
         if (after?.limitation === undefined) continue;

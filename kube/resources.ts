@@ -689,6 +689,16 @@ export const GATEWAYS: ResourceKind<Configuration> = inGroup(
 export const GATEWAY_CLASSES: ResourceKind<Configuration> = clusterWide(
   inGroup('gateway.networking.k8s.io/v1', 'gatewayclasses', 'GatewayClass'),
 );
+export const HTTP_ROUTES: ResourceKind<Configuration> = inGroup(
+  'gateway.networking.k8s.io/v1',
+  'httproutes',
+  'HTTPRoute',
+);
+export const GRPC_ROUTES: ResourceKind<Configuration> = inGroup(
+  'gateway.networking.k8s.io/v1',
+  'grpcroutes',
+  'GRPCRoute',
+);
 
 /** What `apiVersion` says of objects of this kind: `apps/v1`, or `v1` for the core group. */
 export function apiVersionOf(kind: ResourceKind): string {

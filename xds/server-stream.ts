@@ -17,6 +17,11 @@ export interface ResourceSource {
    * that nothing refers to what is not there.
    */
   readonly typeUrl: string;
+  /**
+   * When what is told to have changed are keys, because clients have different resources of one name: the name that a key
+   * stands for here, or undefined when it is somebody else's. Absent: keys are names.
+   */
+  readonly nameOf?: (key: string) => string | undefined;
   all(): Iterable<{ readonly name: string; readonly version: string }>;
   /** The entry of a response; undefined when there is no such resource. With aliases for clients that ask by name. */
   encoded(name: string, withAliases: boolean): Uint8Array | undefined;
@@ -115,9 +120,12 @@ export class ServerStream {
 
   /** Resources of these names came, changed or went. */
   push(changes: ReadonlyMap<string, ReadonlySet<string>>): void {
-    for (const [typeUrl, names] of changes) {
+    for (const [typeUrl, keys] of changes) {
       const watch = this.#watches.get(typeUrl);
       if (watch === undefined) continue;
+      const { nameOf } = watch.source;
+      const names =
+        nameOf === undefined ? keys : new Set([...keys].flatMap((key) => nameOf(key) ?? []));
       if (watch.subscription.wildcard) for (const name of names) watch.pending.add(name);
       else addConcerned(watch, names);
     }

@@ -6,6 +6,7 @@ import { objectKey } from '../model/metadata.ts';
 import type { NamespaceRecord, NodeRecord } from '../model/place.ts';
 import type { PodRecord } from '../model/pod.ts';
 import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '../model/policy.ts';
+import type { RouteRecord } from '../model/route.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 
@@ -22,6 +23,8 @@ export interface InputCollections {
   readonly peerAuthentications: StaticCollection<PeerAuthenticationRecord>;
   readonly gateways: StaticCollection<GatewayRecord>;
   readonly gatewayClasses: StaticCollection<GatewayClassRecord>;
+  readonly httpRoutes: StaticCollection<RouteRecord>;
+  readonly grpcRoutes: StaticCollection<RouteRecord>;
 }
 
 export function newInputCollections(graph: Graph): InputCollections {
@@ -49,5 +52,7 @@ export function newInputCollections(graph: Graph): InputCollections {
     ),
     gateways: new StaticCollection<GatewayRecord>(graph, 'gateways', { keyOf }),
     gatewayClasses: new StaticCollection<GatewayClassRecord>(graph, 'gateway classes', byName),
+    httpRoutes: new StaticCollection<RouteRecord>(graph, 'http routes', { keyOf }),
+    grpcRoutes: new StaticCollection<RouteRecord>(graph, 'grpc routes', { keyOf }),
   };
 }

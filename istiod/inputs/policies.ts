@@ -4,8 +4,9 @@ import type {
   AuthorizationPolicyRecord,
   MtlsMode,
   PeerAuthenticationRecord,
+  PolicyTarget,
 } from '../model/policy.ts';
-import { described, list, record, selectorOf } from './metadata.ts';
+import { described, list, record, selectorOf, text } from './metadata.ts';
 
 const DRY_RUN = 'istio.io/dry-run';
 const MODES: ReadonlySet<unknown> = new Set<MtlsMode>(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']);
@@ -17,10 +18,20 @@ export function authorizationPolicyRecord(policy: AuthorizationPolicy): Authoriz
     ...described(policy),
     selector: selectorOf(record(spec['selector'])['matchLabels']),
     targeted: spec['targetRef'] !== undefined || list(spec['targetRefs']).length > 0,
+    targets: targetsOf(spec, policy.metadata.namespace ?? ''),
     dryRun: policy.metadata.annotations?.[DRY_RUN] === 'true',
     action: spec['action'],
     rules: spec['rules'],
   };
+}
+
+function targetsOf(spec: Readonly<Record<string, unknown>>, home: string): readonly PolicyTarget[] {
+  return [spec['targetRef'], ...list(spec['targetRefs'])].flatMap((ref) => {
+    const { group, kind, name, namespace } = record(ref);
+    const said = text(name);
+    if (said === undefined || (text(namespace) ?? home) !== home) return [];
+    return [{ group: text(group) ?? '', kind: text(kind) ?? '', name: said }];
+  });
 }
 
 /** What is kept of a PeerAuthentication. */
@@ -38,8 +49,8 @@ export function peerAuthenticationRecord(policy: PeerAuthentication): PeerAuthen
 }
 
 /** What else stands there is no port of anybody's: nothing can arrive at it. */
-function isPort(text: string): boolean {
-  return /^[1-9][0-9]{0,4}$/.test(text) && Number(text) <= 65_535;
+function isPort(written: string): boolean {
+  return /^[1-9][0-9]{0,4}$/.test(written) && Number(written) <= 65_535;
 }
 
 /** A word that is no mode counts as the strictest: plain text is let in only when somebody says so. */

@@ -7,6 +7,8 @@ import {
   ENDPOINT_SLICES,
   GATEWAY_CLASSES,
   GATEWAYS,
+  GRPC_ROUTES,
+  HTTP_ROUTES,
   type KubeObject,
   NAMESPACES,
   NODES,
@@ -29,6 +31,7 @@ import { gatewayClassRecord, gatewayRecord } from './gateways.ts';
 import { namespaceRecord, nodeRecord } from './places.ts';
 import { podRecord } from './pods.ts';
 import { authorizationPolicyRecord, peerAuthenticationRecord } from './policies.ts';
+import { grpcRouteRecord, httpRouteRecord } from './routes.ts';
 import { serviceRecord } from './services.ts';
 import { trimmed, trimmedPod } from './trim.ts';
 
@@ -80,6 +83,8 @@ export class ClusterWatch implements Disposable {
     // Gateways say by their revision who deploys them, not who may send traffic through them.
     this.#custom.add(GATEWAYS, collections.gateways, gatewayRecord);
     this.#custom.add(GATEWAY_CLASSES, collections.gatewayClasses, gatewayClassRecord);
+    this.#custom.add(HTTP_ROUTES, collections.httpRoutes, this.#ours(httpRouteRecord));
+    this.#custom.add(GRPC_ROUTES, collections.grpcRoutes, this.#ours(grpcRouteRecord));
   }
 
   start(): void {

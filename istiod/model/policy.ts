@@ -7,9 +7,18 @@ export interface AuthorizationPolicyRecord extends Described {
   readonly selector: Labels | undefined;
   /** It has targetRefs: it is for waypoints, not for node tunnels. */
   readonly targeted: boolean;
+  /** The targetRefs: all of the policy's own namespace. */
+  readonly targets: readonly PolicyTarget[];
   readonly dryRun: boolean;
   readonly action: unknown;
   readonly rules: unknown;
+}
+
+export interface PolicyTarget {
+  /** Empty: the core group. */
+  readonly group: string;
+  readonly kind: string;
+  readonly name: string;
 }
 
 export type MtlsMode = 'UNSET' | 'DISABLE' | 'PERMISSIVE' | 'STRICT';

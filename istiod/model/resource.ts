@@ -34,6 +34,25 @@ export interface PolicyResource {
   readonly version: string;
 }
 
+/** A route or a layer 7 policy, as it is sent to one waypoint. */
+export interface WaypointResource {
+  /** Whose: `namespace/name`. */
+  readonly waypoint: string;
+  /** What it is called on the wire: `HTTPRoute/namespace/name`, or `namespace/name` of a policy. */
+  readonly name: string;
+  /** The Route or Policy message. */
+  readonly bytes: Uint8Array;
+  readonly version: string;
+}
+
+/** How it is told from those of other waypoints. */
+export function waypointResourceKey({
+  waypoint,
+  name,
+}: Pick<WaypointResource, 'waypoint' | 'name'>): string {
+  return `${waypoint}|${name}`;
+}
+
 /** Two with the same name and version have the same content. */
 export function sameVersion(
   one: { readonly name: string; readonly version: string },

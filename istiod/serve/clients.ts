@@ -13,6 +13,8 @@ export interface ClientDescription {
   readonly version: string;
   /** The node that it serves; empty when it says none. */
   readonly node: string;
+  /** The waypoint that it is, `namespace/name`, by its token; undefined when it says that it is none. */
+  readonly waypoint: string | undefined;
   readonly peer: string;
 }
 

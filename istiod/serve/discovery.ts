@@ -121,7 +121,7 @@ export class DiscoveryService {
     this.#connections++;
     const id = `${described.name}-${this.#connections}`;
     const stream = new ServerStream({
-      sources: sourcesFor(mesh, this.#encoded, described.node),
+      sources: sourcesFor(mesh, this.#encoded, described),
       send: (message, typeUrl) => {
         counters.sent(typeUrl, message.length);
         return outlet.write(message);
@@ -175,6 +175,8 @@ function describe(
     clusterId: meta('CLUSTER_ID'),
     version: meta('ISTIO_VERSION'),
     node: meta('NODE_NAME'),
+    // Its pods run as the service account that is made with it, and that has its name.
+    waypoint: id.type === 'waypoint' ? `${caller.namespace}/${caller.serviceAccount}` : undefined,
     peer,
   };
 }

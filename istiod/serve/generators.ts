@@ -2,12 +2,20 @@ import { parseIp } from '#common/net/address.ts';
 import { cidrContains, ipToWords } from '#common/net/cidr.ts';
 import { encodeResource } from '#xds/resource.ts';
 import type { ResourceSource } from '#xds/server-stream.ts';
-
-import type { AddressBlock, AddressResource, PolicyResource } from '../model/resource.ts';
+import type { Index, Readable } from '../krt/core.ts';
+import {
+  type AddressBlock,
+  type AddressResource,
+  type PolicyResource,
+  type WaypointResource,
+  waypointResourceKey,
+} from '../model/resource.ts';
 import type { Mesh } from '../translate/derive-mesh.ts';
 
 export const ADDRESS_TYPE = 'type.googleapis.com/istio.workload.Address';
 export const AUTHORIZATION_TYPE = 'type.googleapis.com/istio.security.Authorization';
+export const ROUTE_TYPE = 'type.googleapis.com/ambit.waypoint.Route';
+export const WAYPOINT_POLICY_TYPE = 'type.googleapis.com/ambit.waypoint.Policy';
 
 /** The entry of a response for each resource, made once for all clients and forgotten with the resource. */
 export class EncodedResources {
@@ -25,6 +33,10 @@ export class EncodedResources {
     );
   }
 
+  ofWaypoint(resource: WaypointResource, typeUrl: string): Uint8Array {
+    return kept(this.#plain, resource, () => encodeResource({ ...resource, typeUrl, aliases: [] }));
+  }
+
   policy(resource: PolicyResource): Uint8Array {
     return kept(this.#plain, resource, () =>
       encodeResource({ ...resource, typeUrl: AUTHORIZATION_TYPE, aliases: [] }),
@@ -32,16 +44,57 @@ export class EncodedResources {
   }
 }
 
+/** Who asks, as far as it matters for what is sent. */
+export interface Asking {
+  /** The client's own; its workloads are sent unasked. */
+  readonly node: string;
+  /** The waypoint that its token says it is, `namespace/name`; undefined: it is none. */
+  readonly waypoint: string | undefined;
+}
+
 /**
  * What a client can ask for, in the order in which changes have to arrive: a policy comes before the
- * workloads that refer to it, and goes after them. `node`: the client's own; its workloads are sent unasked.
+ * workloads that refer to it, and goes after them. Only a waypoint can ask for routes and layer 7 policies,
+ * and is sent its own.
  */
 export function sourcesFor(
   mesh: Mesh,
   encoded: EncodedResources,
-  node: string,
+  { node, waypoint }: Asking,
 ): readonly ResourceSource[] {
-  return [policySource(mesh, encoded), addressSource(mesh, encoded, node)];
+  const forNodes = [policySource(mesh, encoded), addressSource(mesh, encoded, node)];
+  if (waypoint === undefined) return forNodes;
+  const policies = { resources: mesh.waypointPolicies, index: mesh.waypointPoliciesByWaypoint };
+  const routes = { resources: mesh.waypointRoutes, index: mesh.waypointRoutesByWaypoint };
+  return [
+    ...forNodes,
+    waypointSource({ ...policies, typeUrl: WAYPOINT_POLICY_TYPE, waypoint, encoded }),
+    waypointSource({ ...routes, typeUrl: ROUTE_TYPE, waypoint, encoded }),
+  ];
+}
+
+function waypointSource(of: {
+  readonly resources: Readable<WaypointResource>;
+  readonly index: Index<WaypointResource>;
+  readonly typeUrl: string;
+  readonly waypoint: string;
+  readonly encoded: EncodedResources;
+}): ResourceSource {
+  const { resources, index, typeUrl, waypoint, encoded } = of;
+  const own = waypointResourceKey({ waypoint, name: '' });
+  const get = (name: string) => resources.get(waypointResourceKey({ waypoint, name }));
+  return {
+    typeUrl,
+    nameOf: (key) => (key.startsWith(own) ? key.slice(own.length) : undefined),
+    all: () => index.lookup(waypoint),
+    encoded: (name) => {
+      const found = get(name);
+      return found === undefined ? undefined : encoded.ofWaypoint(found, typeUrl);
+    },
+    lookup: (name) => (get(name) === undefined ? [] : [name]),
+    always: () => [],
+    concerns: (name, asked) => asked.has(name),
+  };
 }
 
 function policySource({ policies }: Mesh, encoded: EncodedResources): ResourceSource {

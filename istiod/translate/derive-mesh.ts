@@ -5,7 +5,13 @@ import type { GatewayPlan } from '../model/gateway-plan.ts';
 import type { MeshSettings } from '../model/mesh.ts';
 import type { NamespaceRecord } from '../model/place.ts';
 import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '../model/policy.ts';
-import { type AddressResource, type PolicyResource, sameVersion } from '../model/resource.ts';
+import {
+  type AddressResource,
+  type PolicyResource,
+  sameVersion,
+  type WaypointResource,
+} from '../model/resource.ts';
+import type { RouteRecord } from '../model/route.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 import { deriveBindings } from './derive-bindings.ts';
@@ -13,6 +19,8 @@ import { deriveGateways } from './derive-gateways.ts';
 import { derivePolicies, type PolicyVerdict } from './derive-policies.ts';
 import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
+import { deriveWaypointPolicies } from './derive-waypoint-policies.ts';
+import { deriveWaypointRoutes } from './derive-waypoint-routes.ts';
 import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
 import type { BindingVerdict } from './waypoints.ts';
 
@@ -27,6 +35,8 @@ export interface MeshInputs extends WorkloadInputs {
   readonly peerAuthentications: Readable<PeerAuthenticationRecord>;
   readonly gateways: Readable<GatewayRecord>;
   readonly gatewayClasses: Readable<GatewayClassRecord>;
+  readonly httpRoutes: Readable<RouteRecord>;
+  readonly grpcRoutes: Readable<RouteRecord>;
 }
 
 /** Everything that is sent, and the ways in which it is asked for. */
@@ -45,6 +55,11 @@ export interface Mesh {
   readonly bindings: Readable<BindingVerdict>;
   /** What becomes of the gateways that are ours, by `namespace/name`. */
   readonly gatewayPlans: Readable<GatewayPlan>;
+  /** What each waypoint is told beyond addresses: see `waypointResourceKey()`. */
+  readonly waypointRoutes: Readable<WaypointResource>;
+  readonly waypointPolicies: Readable<WaypointResource>;
+  readonly waypointRoutesByWaypoint: Index<WaypointResource>;
+  readonly waypointPoliciesByWaypoint: Index<WaypointResource>;
 }
 
 /** From what is watched to what is sent. */
@@ -59,6 +74,8 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     parts: [services.resources, ...workloads],
   });
   const byBlocks = addresses.indexBy('blocks', ({ blocks }) => (blocks.length > 0 ? [ANY] : []));
+  const waypointRoutes = deriveWaypointRoutes(graph, around, inputs);
+  const waypointPolicies = deriveWaypointPolicies(graph, around, inputs);
   return {
     addresses,
     addressesByAlias: addresses.indexBy('alias', ({ aliases }) => aliases),
@@ -69,5 +86,13 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     verdicts: policies.verdicts,
     bindings: deriveBindings(graph, around, inputs),
     gatewayPlans: deriveGateways(graph, around, inputs),
+    waypointRoutes,
+    waypointPolicies,
+    waypointRoutesByWaypoint: waypointRoutes.indexBy('waypoint', byWaypoint),
+    waypointPoliciesByWaypoint: waypointPolicies.indexBy('waypoint', byWaypoint),
   };
+}
+
+function byWaypoint({ waypoint }: WaypointResource): readonly string[] {
+  return [waypoint];
 }

@@ -3,6 +3,7 @@ import { hash } from 'node:crypto';
 import { create, toBinary } from '@bufbuild/protobuf';
 
 import { type Authorization, AuthorizationSchema } from '#api/gen/authorization_pb.ts';
+import { type Policy, PolicySchema, type Route, RouteSchema } from '#api/gen/waypoint_pb.ts';
 import {
   AddressSchema,
   type NetworkAddress,
@@ -12,7 +13,12 @@ import {
 import { ipFromBytes } from '#common/net/address.ts';
 import { cidrFromBytes, isHostCidr } from '#common/net/cidr.ts';
 
-import type { AddressBlock, AddressResource, PolicyResource } from '../model/resource.ts';
+import type {
+  AddressBlock,
+  AddressResource,
+  PolicyResource,
+  WaypointResource,
+} from '../model/resource.ts';
 
 // 64 bits: versions only have to differ between contents of one name.
 const VERSION_DIGITS = 16;
@@ -48,6 +54,16 @@ export function policyResource(policy: Authorization): PolicyResource {
     name: `${policy.namespace}/${policy.name}`,
     ...versioned(toBinary(AuthorizationSchema, policy)),
   };
+}
+
+export function routeResource(waypoint: string, route: Route): WaypointResource {
+  const name = `${route.kind}/${route.namespace}/${route.name}`;
+  return { waypoint, name, ...versioned(toBinary(RouteSchema, route)) };
+}
+
+export function waypointPolicyResource(waypoint: string, policy: Policy): WaypointResource {
+  const name = `${policy.namespace}/${policy.name}`;
+  return { waypoint, name, ...versioned(toBinary(PolicySchema, policy)) };
 }
 
 function versioned(bytes: Uint8Array): { bytes: Uint8Array; version: string } {

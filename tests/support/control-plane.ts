@@ -14,6 +14,7 @@ import type { MeshSettings } from '#istiod/model/mesh.ts';
 import type { PodRecord } from '#istiod/model/pod.ts';
 import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '#istiod/model/policy.ts';
 import type { AddressResource } from '#istiod/model/resource.ts';
+import type { RouteRecord } from '#istiod/model/route.ts';
 import type { ServicePort, ServiceRecord } from '#istiod/model/service.ts';
 import type { GatewayListener, GatewayRecord } from '#istiod/model/waypoint.ts';
 import { deriveMesh, type Mesh } from '#istiod/translate/derive-mesh.ts';
@@ -92,6 +93,7 @@ export function authorizationRecord(
     name,
     selector: undefined,
     targeted: false,
+    targets: [],
     dryRun: false,
     action: 'ALLOW',
     rules: undefined,
@@ -116,6 +118,11 @@ export function gatewayRecord(name: string, more: Partial<GatewayRecord> = {}): 
     inboundBinding: undefined,
     ...more,
   };
+}
+
+/** An HTTPRoute unless told otherwise. */
+export function routeRecord(name: string, more: Partial<RouteRecord> = {}): RouteRecord {
+  return { ...described, name, kind: 'HTTPRoute', parentRefs: [], rules: [], ...more };
 }
 
 export function meshListener(more: Partial<GatewayListener> = {}): GatewayListener {

@@ -31,6 +31,8 @@ describe('ResourceKind', () => {
     [kinds.WORKLOAD_ENTRIES, '/apis/networking.istio.io/v1/namespaces/shop/workloadentries'],
     [kinds.GATEWAYS, '/apis/gateway.networking.k8s.io/v1/namespaces/shop/gateways'],
     [kinds.GATEWAY_CLASSES, '/apis/gateway.networking.k8s.io/v1/gatewayclasses'],
+    [kinds.HTTP_ROUTES, '/apis/gateway.networking.k8s.io/v1/namespaces/shop/httproutes'],
+    [kinds.GRPC_ROUTES, '/apis/gateway.networking.k8s.io/v1/namespaces/shop/grpcroutes'],
   ];
 
   for (const [kind, path] of paths) {

@@ -23,7 +23,10 @@ describe('openAdmin()', () => {
     world.inputs.pods.set(podRecord('till'));
     const counters = new DiscoveryCounters();
     const stream = new ServerStream({
-      sources: sourcesFor(world.mesh, new EncodedResources(), 'node-a'),
+      sources: sourcesFor(world.mesh, new EncodedResources(), {
+        node: 'node-a',
+        waypoint: undefined,
+      }),
       send: (message, typeUrl) => {
         counters.sent(typeUrl, message.length);
         return true;
@@ -39,6 +42,7 @@ describe('openAdmin()', () => {
       clusterId: 'Kubernetes',
       version: '1.30',
       node: 'node-a',
+      waypoint: undefined,
       peer: '10.0.0.9:1',
     };
     const client = new Client('ztunnel-a.istio-system-1', description, 0, stream);

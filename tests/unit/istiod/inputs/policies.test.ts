@@ -34,6 +34,18 @@ describe('authorizationPolicyRecord()', () => {
   it('knows a policy for waypoints, one that is only tried, and an empty one', () => {
     expect(authorization({ targetRefs: [{ name: 'x' }] }).targeted).to.equal(true);
     expect(authorization({ targetRef: { name: 'x' } }).targeted).to.equal(true);
+    expect(
+      authorization({
+        targetRef: { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'way' },
+        targetRefs: [
+          { kind: 'Service', name: 'shelf' },
+          { kind: 'Service', name: 'shelf', namespace: 'elsewhere' },
+        ],
+      }).targets,
+    ).to.deep.equal([
+      { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'way' },
+      { group: '', kind: 'Service', name: 'shelf' },
+    ]);
     expect(authorization({}, { 'istio.io/dry-run': 'true' }).dryRun).to.equal(true);
     expect(authorization(undefined)).to.deep.include({ selector: undefined, targeted: false });
     expect(authorization({ selector: {} }).selector).to.equal(undefined);

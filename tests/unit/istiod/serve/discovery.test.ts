@@ -117,6 +117,7 @@ describe('DiscoveryService', () => {
         clusterId: '',
         version: '',
         node: 'node-a',
+        waypoint: undefined,
         peer: '10.0.0.9:1',
       },
     ]);

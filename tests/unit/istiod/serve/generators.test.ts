@@ -6,6 +6,7 @@ import {
   AUTHORIZATION_TYPE,
   EncodedResources,
   sourcesFor,
+  WAYPOINT_POLICY_TYPE,
 } from '#istiod/serve/generators.ts';
 import {
   address,
@@ -39,7 +40,10 @@ describe('sourcesFor()', () => {
       }),
     );
     world.inputs.authorizationPolicies.set(authorizationRecord('none'));
-    const [first, second, ...more] = sourcesFor(world.mesh, encoded, 'node-a');
+    const [first, second, ...more] = sourcesFor(world.mesh, encoded, {
+      node: 'node-a',
+      waypoint: undefined,
+    });
     if (first === undefined || second === undefined) throw new Error('Want two sources');
     expect(more).to.deep.equal([]);
     [policies, addresses] = [first, second];
@@ -91,17 +95,55 @@ describe('sourcesFor()', () => {
   it('tells of what was asked for under any of its names, and of the workloads of a service', () => {
     expect(addresses.concerns(COOK, new Set(['/10.0.0.8']))).to.equal(true);
     expect(addresses.concerns(COOK, new Set([SHELF]))).to.equal(false);
-    const [, elsewhere] = sourcesFor(world.mesh, encoded, 'node-c');
+    const [, elsewhere] = sourcesFor(world.mesh, encoded, { node: 'node-c', waypoint: undefined });
     expect(elsewhere?.concerns(TILL, new Set([SHELF]))).to.equal(true);
     expect(elsewhere?.concerns('gone', new Set(['gone']))).to.equal(true);
   });
 
   it('encodes a resource once for all clients, and again when it has changed', () => {
     const once = addresses.encoded(TILL, false);
-    const [, others] = sourcesFor(world.mesh, encoded, 'node-b');
+    const [, others] = sourcesFor(world.mesh, encoded, { node: 'node-b', waypoint: undefined });
     expect(others?.encoded(TILL, false)).to.equal(once);
     expect(addresses.encoded(TILL, true)).not.to.deep.equal(once);
     world.inputs.pods.set(podRecord('till', { addresses: [address('10.0.0.7')], ready: false }));
     expect(addresses.encoded(TILL, false)).not.to.deep.equal(once);
+  });
+});
+
+describe('sourcesFor() a waypoint', () => {
+  let world: MeshWorld;
+
+  beforeEach(() => {
+    world = meshWorld();
+    for (const name of ['way', 'other']) {
+      const targets = [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name }];
+      const policy = authorizationRecord(`for-${name}`, { targeted: true, targets });
+      world.inputs.authorizationPolicies.set(policy);
+    }
+  });
+
+  function policiesOf(waypoint: string | undefined): ResourceSource | undefined {
+    const sources = sourcesFor(world.mesh, new EncodedResources(), { node: '', waypoint });
+    return sources.find(({ typeUrl }) => typeUrl === WAYPOINT_POLICY_TYPE);
+  }
+
+  it('has its own, and nothing of others', () => {
+    const own = policiesOf('shop/way');
+    expect([...(own?.all() ?? [])].map(({ name }) => name)).to.deep.equal(['shop/for-way']);
+    expect(own?.lookup('shop/for-way')).to.deep.equal(['shop/for-way']);
+    expect(own?.lookup('shop/for-other')).to.deep.equal([]);
+    expect(own?.encoded('shop/for-way', false)).to.be.instanceOf(Uint8Array);
+    expect(own?.encoded('shop/for-other', false)).to.equal(undefined);
+  });
+
+  it('hears of what changes for it only', () => {
+    const own = policiesOf('shop/way');
+    expect(own?.nameOf?.('shop/way|shop/rule')).to.equal('shop/rule');
+    for (const key of ['shop/other|shop/rule', 'shop/way2|shop/rule', 'shop/way'])
+      expect(own?.nameOf?.(key), key).to.equal(undefined);
+  });
+
+  it('has none of these types when it is no waypoint', () => {
+    expect(policiesOf(undefined)).to.equal(undefined);
   });
 });

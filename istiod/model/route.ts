@@ -1,0 +1,20 @@
+import type { Described } from './metadata.ts';
+
+export type RouteObjectKind = 'HTTPRoute' | 'GRPCRoute';
+
+/** What is kept of an HTTPRoute or a GRPCRoute. The rules stay as they were written until they are translated. */
+export interface RouteRecord extends Described {
+  readonly kind: RouteObjectKind;
+  readonly parentRefs: readonly RouteParentRef[];
+  readonly rules: readonly unknown[];
+}
+
+export interface RouteParentRef {
+  /** Empty: the core group. */
+  readonly group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Undefined: all ports. */
+  readonly port: number | undefined;
+}

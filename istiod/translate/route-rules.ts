@@ -1,0 +1,144 @@
+import { create } from '@bufbuild/protobuf';
+
+import {
+  type Backend,
+  BackendSchema,
+  RetrySchema,
+  type Rule,
+  RuleSchema,
+  ServiceNameSchema,
+  type Timeouts,
+  TimeoutsSchema,
+} from '#api/gen/waypoint_pb.ts';
+import { parseDurationMs } from '#common/duration.ts';
+
+import type { RouteRecord } from '../model/route.ts';
+import type { ServiceRecord } from '../model/service.ts';
+import { translateFilters } from './route-filters.ts';
+import { grpcMatch, httpMatch } from './route-matches.ts';
+import { isBlank, list, record, text, type Written } from './written.ts';
+
+/** Finds the Service of a namespace by its name. */
+export type FindService = (namespace: string, name: string) => ServiceRecord | undefined;
+
+/** Unless said otherwise (`retry.attempts`). */
+const RETRY_ATTEMPTS = 2;
+const CODES = { min: 400, max: 599 };
+const ATTEMPTS_MAX = 0xff;
+const WEIGHT_MAX = 1_000_000;
+/** A duration of the Gateway API (GEP-2257). */
+const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/;
+
+/** The rules of a route. One whose matches can't be read is left out: it never holds. */
+export function translateRules(
+  { kind, namespace, rules }: RouteRecord,
+  findService: FindService,
+): readonly Rule[] {
+  const matchOf = kind === 'HTTPRoute' ? httpMatch : grpcMatch;
+  return rules.flatMap((written) => {
+    const rule = record(written);
+    const matches = list(rule['matches']);
+    const readable = matches.flatMap((one) => matchOf(one) ?? []);
+    if (matches.length > 0 && readable.length === 0) return [];
+    const filters = translateFilters(rule['filters']);
+    const timeouts = timeoutsOf(rule['timeouts']);
+    const retry = retryOf(rule['retry']);
+    const problems = [
+      filters.kind === 'invalid' ? filters.reason : [],
+      typeof timeouts === 'string' ? timeouts : [],
+      typeof retry === 'string' ? retry : [],
+    ].flat();
+    return [
+      create(RuleSchema, {
+        name: text(rule['name']) ?? '',
+        matches: readable,
+        filters: filters.kind === 'filters' ? [...filters.filters] : [],
+        backends: list(rule['backendRefs']).map((ref) =>
+          backendOf(record(ref), namespace, findService),
+        ),
+        ...(timeouts === undefined || typeof timeouts === 'string' ? {} : { timeouts }),
+        ...(retry === undefined || typeof retry === 'string' ? {} : { retry }),
+        invalid: problems.join(', '),
+      }),
+    ];
+  });
+}
+
+/** A service of any namespace: in a mesh nobody has to grant that. */
+function backendOf(ref: Written, home: string, findService: FindService): Backend {
+  const { weight: said, port: number } = ref;
+  const weight = isBlank(said) ? 1 : said;
+  const isWeight = typeof weight === 'number' && Number.isInteger(weight) && weight >= 0;
+  const base = {
+    weight: isWeight ? Math.min(weight, WEIGHT_MAX) : 1,
+    port: isPort(number) ? number : 0,
+  };
+  const invalid = (reason: string): Backend => create(BackendSchema, { ...base, invalid: reason });
+
+  const [group, kind] = [ref['group'] ?? '', ref['kind'] ?? 'Service'];
+  if (group !== '' || kind !== 'Service')
+    return invalid(`backend of kind ${JSON.stringify(kind)} is not supported`);
+  const namespace = text(ref['namespace']) ?? home;
+  const name = text(ref['name']) ?? '';
+  const service = findService(namespace, name);
+  if (service === undefined) return invalid(`service ${namespace}/${name} not found`);
+  if (!isPort(number)) return invalid(`service ${namespace}/${name}: a port must be named`);
+  if (!service.ports.some((port) => port.number === number))
+    return invalid(`service ${namespace}/${name} has no port ${number}`);
+  const filters = translateFilters(ref['filters']);
+  if (filters.kind === 'invalid') return invalid(filters.reason);
+  const { hostname } = service;
+  return create(BackendSchema, {
+    ...base,
+    service: create(ServiceNameSchema, { namespace, hostname }),
+    filters: [...filters.filters],
+  });
+}
+
+/** Undefined: nothing is said. A text: what is wrong with it. */
+function timeoutsOf(written: unknown): Timeouts | string | undefined {
+  if (isBlank(written)) return undefined;
+  const { request, backendRequest } = record(written);
+  const requestMs = durationOf(request);
+  const backendRequestMs = durationOf(backendRequest);
+  if (requestMs === null) return `timeout ${JSON.stringify(request)} is no duration`;
+  if (backendRequestMs === null) return `timeout ${JSON.stringify(backendRequest)} is no duration`;
+  return create(TimeoutsSchema, {
+    ...(requestMs === undefined ? {} : { requestMs }),
+    ...(backendRequestMs === undefined ? {} : { backendRequestMs }),
+  });
+}
+
+function retryOf(written: unknown) {
+  if (isBlank(written)) return undefined;
+  const { attempts = RETRY_ATTEMPTS, codes, backoff } = record(written);
+  const backoffMs = durationOf(backoff);
+  if (backoffMs === null) return `backoff ${JSON.stringify(backoff)} is no duration`;
+  if (typeof attempts !== 'number' || !Number.isInteger(attempts) || attempts < 0)
+    return `${JSON.stringify(attempts)} is no number of attempts`;
+  const bad = list(codes).find((code) => !isCode(code));
+  if (bad !== undefined) return `${JSON.stringify(bad)} is no status to try again`;
+  return create(RetrySchema, {
+    attempts: Math.min(attempts, ATTEMPTS_MAX),
+    codes: list(codes) as number[],
+    backoffMs: backoffMs ?? 0n,
+  });
+}
+
+/** Milliseconds. Null: it can't be read; undefined: nothing is said. */
+function durationOf(written: unknown): bigint | null | undefined {
+  if (isBlank(written)) return undefined;
+  if (typeof written !== 'string' || !DURATION.test(written)) return null;
+  const ms = parseDurationMs(written);
+  return ms === undefined ? null : BigInt(ms);
+}
+
+function isCode(code: unknown): boolean {
+  return (
+    typeof code === 'number' && Number.isInteger(code) && code >= CODES.min && code <= CODES.max
+  );
+}
+
+function isPort(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 65_535;
+}
