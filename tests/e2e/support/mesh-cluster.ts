@@ -104,13 +104,21 @@ export class MeshCluster implements AsyncDisposable {
 
   /** The node tunnel of a node. */
   async tunnel(node: string): Promise<Home> {
-    return this.home(MESH, await this.tunnelName(node));
+    let tunnel: Home | undefined;
+    await this.until(`the node tunnel of ${node} runs`, async () => {
+      tunnel = await this.home(MESH, await this.tunnelName(node));
+      return true;
+    });
+    return tunnel as Home;
   }
 
   async tunnelName(node: string): Promise<string> {
     const pods = await this.pods(MESH, 'app=ztunnel');
     const pod = pods.find(
-      ({ spec, metadata }) => spec.nodeName === node && metadata.deletionTimestamp === undefined,
+      ({ spec, metadata, status }) =>
+        spec.nodeName === node &&
+        metadata.deletionTimestamp === undefined &&
+        status?.containerStatuses?.every(({ ready }) => ready) === true,
     );
     if (pod === undefined) throw new Error(`No node tunnel on ${node}`);
     return pod.metadata.name;

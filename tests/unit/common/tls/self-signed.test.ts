@@ -11,7 +11,8 @@ import { openssl } from '#tests/support/openssl.ts';
 const URIS = ['spiffe://cluster.local/ns/a/sa/b', 'spiffe://cluster.local/ns/a/sa/c'];
 
 describe('selfSigned()', () => {
-  const notAfterMs = Date.now() + 600_000;
+  // Made when the file is read; its tests may run much later.
+  const notAfterMs = Date.now() + 86_400_000;
   const { certificatePem, privateKeyPem } = selfSigned({ uris: URIS, notAfterMs });
 
   it('is a root and an end of a connection in both roles, for OpenSSL at its strictest', () => {

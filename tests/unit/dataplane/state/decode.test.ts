@@ -186,8 +186,8 @@ describe('decodeAddress() of services', () => {
         { network: '', address: v4(10, 97, 3, 0), length: 16 },
       ],
       ports: [
-        { servicePort: 80, targetPort: 8080 },
-        { servicePort: 90, targetPort: 0 },
+        { servicePort: 80, targetPort: 8080, appProtocol: 1 },
+        { servicePort: 90, targetPort: 0, appProtocol: UNKNOWN },
       ],
       subjectAltNames: ['spiffe://td/ns/a/sa/b', 'example.com'],
       loadBalancing: { mode: 2, routingPreference: [6, 2], healthPolicy: 1 },
@@ -217,6 +217,7 @@ describe('decodeAddress() of services', () => {
         [80, 8080],
         [90, 0],
       ]),
+      protocols: new Map([[80, 'HTTP/1.1']]),
       subjectAltNames: ['spiffe://td/ns/a/sa/b'],
       waypoint: undefined,
       weightedWaypoints: [
