@@ -1,0 +1,141 @@
+// What istiod sends to waypoints is what waypoints take: one that is refused leaves what was there before in force.
+import { expect } from 'chai';
+import { beforeEach, describe, it } from 'mocha';
+
+import type { WaypointResource } from '#istiod/model/resource.ts';
+import {
+  authorizationRecord,
+  gatewayRecord,
+  type MeshWorld,
+  meshWorld,
+  routeRecord,
+  serviceRecord,
+} from '#tests/support/control-plane.ts';
+import { decodePolicy } from '#waypoint/policy/decode.ts';
+import { decodeRoute } from '#waypoint/routing/decode.ts';
+
+const parentRefs = [
+  { group: '', kind: 'Service', namespace: 'shop', name: 'shelf', port: undefined },
+];
+const regex = (value: string) => ({ matches: [{ path: { type: 'RegularExpression', value } }] });
+const header = (name: string, value: string) => ({
+  filters: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name, value }] } }],
+});
+const backend = (ref: object) => ({ backendRefs: [ref] });
+const path = (value: string) => ({ to: [{ operation: { paths: [value] } }] });
+const when = (key: string, ...values: readonly string[]) => ({ when: [{ key, values }] });
+
+const RULES: readonly object[] = [
+  {},
+  regex('/a+'),
+  regex('('),
+  regex('/(?=a)'),
+  regex('x'.repeat(1_025)),
+  { matches: [{ path: { type: 'Glob', value: '/' } }] },
+  { matches: [{ headers: [{ name: 'A', value: '' }], queryParams: [{ name: 'q', value: 'a' }] }] },
+  header('X-A', 'b'),
+  header('Host', 'b'),
+  header('Transfer-Encoding', 'chunked'),
+  header('Content-Length', '1'),
+  header('te', 'trailers'),
+  header('x y', 'b'),
+  header('a', ' b'),
+  header('a', 'b\r\nc: d'),
+  header('a', 'snow ☃'),
+  { filters: [{ type: 'RequestMirror' }] },
+  { filters: [{ type: 'CORS' }] },
+  { filters: [{ type: 'URLRewrite', urlRewrite: { path: { type: 'Other' } } }] },
+  { filters: [{ type: 'RequestRedirect', requestRedirect: { statusCode: 200 } }] },
+  { timeouts: { request: '1h', backendRequest: '1.5s' } },
+  { retry: { attempts: 3, codes: [503], backoff: '10ms' } },
+  backend({ name: 'shelf', port: 80 }),
+  backend({ name: 'gone', port: 80 }),
+  backend({ name: 'shelf', port: 80, filters: [{ type: 'RequestMirror' }] }),
+  backend({ group: 'example.com', kind: 'Bucket', name: 'b' }),
+];
+
+const POLICY_RULES: readonly object[] = [
+  {},
+  path('/a/*'),
+  path('/a/{*}/b/{**}'),
+  path('/{**}/a/{**}'),
+  path('/a{*}'),
+  path('/a*/{*}'),
+  path(''),
+  { from: [{ source: { principals: ['*', '*a', 'a*', '**', ''] } }] },
+  { from: [{ source: { serviceAccounts: ['a', 'b/c', 'b/c/d'] } }] },
+  { from: [{ source: { ipBlocks: ['10.0.0.0/8', '::/0', '10.0.0.1'], notIpBlocks: ['ten'] } }] },
+  { from: [{ source: { requestPrincipals: ['*'] } }] },
+  { to: [{ operation: { ports: ['80', 'http'] } }] },
+  when('request.headers[X-User]', 'ann', '*'),
+  when('request.headers[a b]', 'ann'),
+  when('request.headers[]', 'ann'),
+  when('request.auth.claims[iss]', 'x'),
+  when('source.ip', '10.0.0.0/8'),
+  when('source.ip', 'ten'),
+  when('destination.ip', '10.0.0.1'),
+  when('remote.ip', '::1/128'),
+  when('destination.port', '80', '0'),
+  when('source.namespace', 'a*'),
+  when('source.principal', 'a'),
+  when('source.serviceAccount', 'a', 'b/c'),
+  when('connection.sni', 'a'),
+  when('source.ip'),
+];
+
+describe('What istiod sends to waypoints', () => {
+  let world: MeshWorld;
+
+  beforeEach(() => {
+    world = meshWorld();
+    world.inputs.gateways.set(
+      gatewayRecord('way', {
+        addresses: [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' }],
+      }),
+    );
+    const labels = { 'istio.io/use-waypoint': 'way' };
+    world.inputs.services.set(serviceRecord('shelf', { labels }));
+  });
+
+  function only(resources: Iterable<WaypointResource>): WaypointResource {
+    const [found, ...others] = resources;
+    if (found === undefined || others.length > 0) throw new Error('Want one resource');
+    return found;
+  }
+
+  for (const rule of RULES) {
+    it(`is taken: a route with ${JSON.stringify(rule).slice(0, 100)}`, () => {
+      world.inputs.httpRoutes.set(routeRecord('split', { parentRefs, rules: [rule] }));
+      const { name, bytes } = only(world.mesh.waypointRoutes.values());
+      const decoded = decodeRoute(name, bytes);
+      expect(decoded.kind === 'route' ? 'taken' : decoded.reason).to.equal('taken');
+    });
+  }
+
+  for (const method of [
+    { service: 'a.B' },
+    { method: 'C' },
+    { type: 'RegularExpression', service: '[' },
+  ]) {
+    it(`is taken: a GRPCRoute for ${JSON.stringify(method)}`, () => {
+      const rules = [{ matches: [{ method }] }];
+      world.inputs.grpcRoutes.set(routeRecord('calls', { kind: 'GRPCRoute', parentRefs, rules }));
+      const { name, bytes } = only(world.mesh.waypointRoutes.values());
+      const decoded = decodeRoute(name, bytes);
+      expect(decoded.kind === 'route' ? 'taken' : decoded.reason).to.equal('taken');
+    });
+  }
+
+  for (const rule of POLICY_RULES) {
+    for (const action of ['ALLOW', 'DENY', 'AUDIT', 'CUSTOM']) {
+      it(`is taken: ${action} with ${JSON.stringify(rule)}`, () => {
+        const targets = [{ group: '', kind: 'Service', name: 'shelf' }];
+        const policy = authorizationRecord('p', { targeted: true, targets, action, rules: [rule] });
+        world.inputs.authorizationPolicies.set(policy);
+        const { name, bytes } = only(world.mesh.waypointPolicies.values());
+        const decoded = decodePolicy(name, bytes);
+        expect(decoded.kind === 'policy' ? 'taken' : decoded.reason).to.equal('taken');
+      });
+    }
+  }
+});
