@@ -27,6 +27,7 @@ import { bindingStatuses } from './controllers/binding-status.ts';
 import { GatewayClasses } from './controllers/gateway-classes.ts';
 import { policyStatuses } from './controllers/policy-status.ts';
 import { RootCertificates } from './controllers/root-certificates.ts';
+import { routeStatuses } from './controllers/route-status.ts';
 import { WaypointDeployments } from './controllers/waypoint-deployment.ts';
 import { type InputCollections, newInputCollections } from './inputs/collections.ts';
 import { ClusterWatch } from './inputs/watch.ts';
@@ -201,6 +202,7 @@ export class App {
         const writers = new DisposableStack();
         writers.use(policyStatuses(this.#client, this.#mesh.verdicts, options));
         writers.use(bindingStatuses(this.#client, this.#mesh.bindings, options));
+        writers.use(routeStatuses(this.#client, this.#mesh.routeVerdicts, options));
         return writers;
       });
     }

@@ -21,6 +21,7 @@ function routeRecord(kind: RouteObjectKind, route: Configuration): RouteRecord {
   return {
     ...base,
     kind,
+    generation: route.metadata.generation,
     parentRefs: list(spec['parentRefs']).flatMap((ref) => parentRef(record(ref), base.namespace)),
     rules: list(spec['rules']),
   };

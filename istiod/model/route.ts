@@ -5,6 +5,7 @@ export type RouteObjectKind = 'HTTPRoute' | 'GRPCRoute';
 /** What is kept of an HTTPRoute or a GRPCRoute. The rules stay as they were written until they are translated. */
 export interface RouteRecord extends Described {
   readonly kind: RouteObjectKind;
+  readonly generation: number | undefined;
   readonly parentRefs: readonly RouteParentRef[];
   readonly rules: readonly unknown[];
 }

@@ -17,6 +17,7 @@ import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 import { deriveBindings } from './derive-bindings.ts';
 import { deriveGateways } from './derive-gateways.ts';
 import { derivePolicies, type PolicyVerdict } from './derive-policies.ts';
+import { deriveRouteVerdicts, type RouteVerdict } from './derive-route-verdicts.ts';
 import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
 import { deriveWaypointPolicies } from './derive-waypoint-policies.ts';
@@ -56,6 +57,8 @@ export interface Mesh {
   /** What becomes of the gateways that are ours, by `namespace/name`. */
   readonly gatewayPlans: Readable<GatewayPlan>;
   /** What each waypoint is told beyond addresses: see `waypointResourceKey()`. */
+  /** For the authors of routes: by `kind/namespace/name`. */
+  readonly routeVerdicts: Readable<RouteVerdict>;
   readonly waypointRoutes: Readable<WaypointResource>;
   readonly waypointPolicies: Readable<WaypointResource>;
   readonly waypointRoutesByWaypoint: Index<WaypointResource>;
@@ -86,6 +89,7 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     verdicts: policies.verdicts,
     bindings: deriveBindings(graph, around, inputs),
     gatewayPlans: deriveGateways(graph, around, inputs),
+    routeVerdicts: deriveRouteVerdicts(graph, inputs),
     waypointRoutes,
     waypointPolicies,
     waypointRoutesByWaypoint: waypointRoutes.indexBy('waypoint', byWaypoint),

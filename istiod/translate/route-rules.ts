@@ -29,43 +29,55 @@ const WEIGHT_MAX = 1_000_000;
 /** A duration of the Gateway API (GEP-2257). */
 const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/;
 
-/** The rules of a route. One whose matches can't be read is left out: it never holds. */
+/** What of a route can't be carried out. */
+export interface RouteProblem {
+  readonly kind: 'filter' | 'value' | 'backend-kind' | 'backend' | 'backend-port';
+  readonly message: string;
+}
+
+/** The rules of a route. One whose matches can't be read is left out: it never holds. `problems` gets what is wrong. */
 export function translateRules(
   { kind, namespace, rules }: RouteRecord,
   findService: FindService,
+  problems: RouteProblem[] = [],
 ): readonly Rule[] {
   const matchOf = kind === 'HTTPRoute' ? httpMatch : grpcMatch;
-  return rules.flatMap((written) => {
+  return rules.flatMap((written, index) => {
     const rule = record(written);
     const matches = list(rule['matches']);
     const readable = matches.flatMap((one) => matchOf(one) ?? []);
+    if (readable.length < matches.length)
+      problems.push({ kind: 'value', message: `rule ${index} has matches that can not be read` });
     if (matches.length > 0 && readable.length === 0) return [];
     const filters = translateFilters(rule['filters']);
     const timeouts = timeoutsOf(rule['timeouts']);
     const retry = retryOf(rule['retry']);
-    const problems = [
-      filters.kind === 'invalid' ? filters.reason : [],
-      typeof timeouts === 'string' ? timeouts : [],
-      typeof retry === 'string' ? retry : [],
-    ].flat();
+    const values = [timeouts, retry].filter((one) => typeof one === 'string');
+    const invalid = [...(filters.kind === 'invalid' ? [filters.reason] : []), ...values];
+    if (filters.kind === 'invalid') problems.push({ kind: 'filter', message: filters.reason });
+    for (const message of values) problems.push({ kind: 'value', message });
     return [
       create(RuleSchema, {
         name: text(rule['name']) ?? '',
         matches: readable,
         filters: filters.kind === 'filters' ? [...filters.filters] : [],
         backends: list(rule['backendRefs']).map((ref) =>
-          backendOf(record(ref), namespace, findService),
+          backendOf(record(ref), namespace, { findService, problems }),
         ),
         ...(timeouts === undefined || typeof timeouts === 'string' ? {} : { timeouts }),
         ...(retry === undefined || typeof retry === 'string' ? {} : { retry }),
-        invalid: problems.join(', '),
+        invalid: invalid.join(', '),
       }),
     ];
   });
 }
 
 /** A service of any namespace: in a mesh nobody has to grant that. */
-function backendOf(ref: Written, home: string, findService: FindService): Backend {
+function backendOf(
+  ref: Written,
+  home: string,
+  { findService, problems }: { findService: FindService; problems: RouteProblem[] },
+): Backend {
   const { weight: said, port: number } = ref;
   const weight = isBlank(said) ? 1 : said;
   const isWeight = typeof weight === 'number' && Number.isInteger(weight) && weight >= 0;
@@ -73,20 +85,24 @@ function backendOf(ref: Written, home: string, findService: FindService): Backen
     weight: isWeight ? Math.min(weight, WEIGHT_MAX) : 1,
     port: isPort(number) ? number : 0,
   };
-  const invalid = (reason: string): Backend => create(BackendSchema, { ...base, invalid: reason });
+  const invalid = (problem: RouteProblem['kind'], message: string): Backend => {
+    problems.push({ kind: problem, message });
+    return create(BackendSchema, { ...base, invalid: message });
+  };
 
   const [group, kind] = [ref['group'] ?? '', ref['kind'] ?? 'Service'];
   if (group !== '' || kind !== 'Service')
-    return invalid(`backend of kind ${JSON.stringify(kind)} is not supported`);
+    return invalid('backend-kind', `backend of kind ${JSON.stringify(kind)} is not supported`);
   const namespace = text(ref['namespace']) ?? home;
   const name = text(ref['name']) ?? '';
   const service = findService(namespace, name);
-  if (service === undefined) return invalid(`service ${namespace}/${name} not found`);
-  if (!isPort(number)) return invalid(`service ${namespace}/${name}: a port must be named`);
+  if (service === undefined) return invalid('backend', `service ${namespace}/${name} not found`);
+  if (!isPort(number))
+    return invalid('backend-port', `service ${namespace}/${name}: a port must be named`);
   if (!service.ports.some((port) => port.number === number))
-    return invalid(`service ${namespace}/${name} has no port ${number}`);
+    return invalid('backend-port', `service ${namespace}/${name} has no port ${number}`);
   const filters = translateFilters(ref['filters']);
-  if (filters.kind === 'invalid') return invalid(filters.reason);
+  if (filters.kind === 'invalid') return invalid('filter', filters.reason);
   const { hostname } = service;
   return create(BackendSchema, {
     ...base,

@@ -83,6 +83,12 @@ const POLICY_RULES: readonly object[] = [
   when('source.ip'),
 ];
 
+function only(resources: Iterable<WaypointResource>): WaypointResource {
+  const [found, ...others] = resources;
+  if (found === undefined || others.length > 0) throw new Error('Want one resource');
+  return found;
+}
+
 describe('What istiod sends to waypoints', () => {
   let world: MeshWorld;
 
@@ -96,12 +102,6 @@ describe('What istiod sends to waypoints', () => {
     const labels = { 'istio.io/use-waypoint': 'way' };
     world.inputs.services.set(serviceRecord('shelf', { labels }));
   });
-
-  function only(resources: Iterable<WaypointResource>): WaypointResource {
-    const [found, ...others] = resources;
-    if (found === undefined || others.length > 0) throw new Error('Want one resource');
-    return found;
-  }
 
   for (const rule of RULES) {
     it(`is taken: a route with ${JSON.stringify(rule).slice(0, 100)}`, () => {

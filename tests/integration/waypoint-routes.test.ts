@@ -6,6 +6,7 @@ import { Action, PolicySchema, RouteSchema } from '#api/gen/waypoint_pb.ts';
 import { systemClock } from '#common/clock.ts';
 import {
   AUTHORIZATION_POLICIES,
+  type Condition,
   type Configuration,
   GATEWAYS,
   HTTP_ROUTES,
@@ -218,6 +219,44 @@ describe('istiod and waypoints', function () {
     ]);
     await other.watcher.until(all(other));
     expect(other.held.has('shop/look-only')).to.equal(false);
+  });
+
+  it('tell the author of a route what becomes of it', async () => {
+    await cluster.client.create(
+      HTTP_ROUTES,
+      route('half', 'reviews', [{ name: 'gone', port: 80 }]),
+    );
+    const watch = cluster.client.watch(HTTP_ROUTES, {
+      namespace: 'shop',
+      fieldSelector: 'metadata.name=half',
+      sendInitialEvents: true,
+      signal: AbortSignal.timeout(60_000),
+    });
+    for await (const event of watch) {
+      if (event.type !== 'ADDED' && event.type !== 'MODIFIED') continue;
+      const [parent] = (event.object.status?.['parents'] ?? []) as Readonly<
+        Record<string, unknown>
+      >[];
+      if (parent === undefined) continue;
+      expect(parent).to.deep.include({
+        controllerName: 'istio.io/gateway-controller',
+        parentRef: { group: '', kind: 'Service', namespace: 'shop', name: 'reviews', port: 80 },
+      });
+      const conditions = parent['conditions'] as readonly Condition[];
+      expect(
+        conditions.map(({ type, status, reason, observedGeneration }) => [
+          type,
+          status,
+          reason,
+          observedGeneration,
+        ]),
+      ).to.deep.equal([
+        ['Accepted', 'True', 'Accepted', 1],
+        ['ResolvedRefs', 'False', 'BackendNotFound', 1],
+      ]);
+      return;
+    }
+    throw new Error('No status');
   });
 
   it('tell nobody of them who is no waypoint', async () => {

@@ -122,7 +122,15 @@ export function gatewayRecord(name: string, more: Partial<GatewayRecord> = {}): 
 
 /** An HTTPRoute unless told otherwise. */
 export function routeRecord(name: string, more: Partial<RouteRecord> = {}): RouteRecord {
-  return { ...described, name, kind: 'HTTPRoute', parentRefs: [], rules: [], ...more };
+  return {
+    ...described,
+    name,
+    kind: 'HTTPRoute',
+    generation: 1,
+    parentRefs: [],
+    rules: [],
+    ...more,
+  };
 }
 
 export function meshListener(more: Partial<GatewayListener> = {}): GatewayListener {

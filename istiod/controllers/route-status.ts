@@ -1,0 +1,100 @@
+import type { Clock } from '#common/clock.ts';
+import type { Logger } from '#common/log/logger.ts';
+import { WorkQueue } from '#common/work-queue.ts';
+import type { KubeClient } from '#kube/client.ts';
+import { isNotFound } from '#kube/errors.ts';
+import {
+  type Condition,
+  type Configuration,
+  GRPC_ROUTES,
+  HTTP_ROUTES,
+  type KubeObject,
+} from '#kube/resources.ts';
+
+import { list, record } from '../inputs/metadata.ts';
+import type { Readable } from '../krt/core.ts';
+import { structurallyEqual } from '../krt/equal.ts';
+import type { RouteVerdict } from '../translate/derive-route-verdicts.ts';
+import { nextCondition } from './conditions.ts';
+
+const CONTROLLER = 'istio.io/gateway-controller';
+const RETRY = { firstMs: 200, maxMs: 60_000, spread: 0.2 };
+const PARALLEL = 4;
+
+/** Tells the authors of routes, for each service that is a parent, what becomes of the route. */
+export function routeStatuses(
+  client: Pick<KubeClient, 'get' | 'patch'>,
+  verdicts: Readable<RouteVerdict>,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): Disposable {
+  const reconcile = async (key: string): Promise<void> => {
+    const [kindName, namespace = '', name = ''] = key.split('/');
+    const kind = kindName === 'GRPCRoute' ? GRPC_ROUTES : HTTP_ROUTES;
+    try {
+      const route: Configuration = await client.get(kind, name, namespace);
+      const parents = nextParents(route, verdicts.get(key), clock.now());
+      if (parents === undefined) return;
+      // The version makes sure that what others have written meanwhile is not lost.
+      const { resourceVersion } = route.metadata;
+      const patch = { metadata: { resourceVersion }, status: { parents } };
+      await client.patch(kind, name, namespace, patch, { type: 'merge', subresource: 'status' });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  };
+  const queue = new WorkQueue({
+    clock,
+    work: reconcile,
+    backoff: RETRY,
+    parallel: PARALLEL,
+    onFailure: (route, error, failures, retryMs) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      const retry = Math.round(retryMs);
+      log.warn('status not written', { route, reason, failures, retry_ms: retry });
+    },
+  });
+  const subscription = verdicts.subscribe((changes) => {
+    for (const { key } of changes) queue.add(key);
+  });
+  for (const key of verdicts.keys()) queue.add(key);
+  return {
+    [Symbol.dispose]: () => {
+      subscription[Symbol.dispose]();
+      queue.stop();
+    },
+  };
+}
+
+/**
+ * The `status.parents` that a route should have, or undefined when it has them (pure). What other controllers say of
+ * their parents stays.
+ */
+export function nextParents(
+  route: KubeObject,
+  verdict: RouteVerdict | undefined,
+  nowMs: number,
+): readonly unknown[] | undefined {
+  const all = list(record(route['status'])['parents']);
+  const at = { generation: verdict?.generation, nowMs };
+  const ours = (verdict?.parents ?? []).map(({ ref, conditions }) => {
+    const { port, ...named } = ref;
+    const parentRef = { ...named, ...(port === undefined ? {} : { port }) };
+    const same = (parent: unknown) =>
+      isOurs(parent) && structurallyEqual(record(parent)['parentRef'], parentRef);
+    const before = list(record(all.find(same))['conditions']) as readonly Condition[];
+    return {
+      controllerName: CONTROLLER,
+      parentRef,
+      conditions: conditions.map((stated) => {
+        const old = before.find(({ type }) => type === stated.type);
+        return nextCondition(old, stated, at) ?? old;
+      }),
+    };
+  });
+  const next = [...all.filter((parent) => !isOurs(parent)), ...ours];
+  return structurallyEqual(all, next) ? undefined : next;
+}
+
+function isOurs(parent: unknown): boolean {
+  return record(parent)['controllerName'] === CONTROLLER;
+}
