@@ -16,6 +16,7 @@ import { openShop } from './steps/open-shop.ts';
 import { policy } from './steps/policy.ts';
 import { serverKilled } from './steps/server-killed.ts';
 import { strict } from './steps/strict.ts';
+import { waypoint } from './steps/waypoint.ts';
 
 const usage = `Usage: npm run demo [-- options]
 
@@ -35,6 +36,7 @@ const steps = [
   strict,
   handOver,
   serverKilled,
+  waypoint,
 ];
 const EXIT_USAGE = 2;
 
