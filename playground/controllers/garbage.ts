@@ -42,6 +42,8 @@ export class GarbageCollector extends Reconciler {
   readonly #context: ControllerContext;
   readonly #graph = new OwnershipGraph();
   readonly #informers = new Map<string, WatchedKind>();
+  /** Uids of what has an owner of a kind that was not watched when it was looked at. */
+  readonly #undecided = new Set<string>();
   readonly #detach: (() => void)[] = [];
 
   constructor(context: ControllerContext) {
@@ -92,13 +94,22 @@ export class GarbageCollector extends Reconciler {
     const detach = informer.on({ added: keep, changed: keep, removed: forget });
     if (shared === undefined) informer.start();
     else entry.end = detach;
+    // An owner of this kind may have gone before it was watched: nothing else would tell.
+    void informer.synced.then(() => this.#lookAgain());
   }
 
   #forget(object: KubeObject): void {
     const { uid = '' } = object.metadata;
     this.#graph.remove(uid);
+    this.#undecided.delete(uid);
     for (const dependent of this.#graph.dependentsOf(uid)) this.add(dependent.metadata.uid ?? '');
     this.#addOwners(object);
+  }
+
+  #lookAgain(): void {
+    const uids = [...this.#undecided];
+    this.#undecided.clear();
+    for (const uid of uids) this.add(uid);
   }
 
   #addOwners(object: KubeObject): void {
@@ -137,6 +148,7 @@ export class GarbageCollector extends Reconciler {
     const states = new Map<string, OwnerState>();
     for (const owner of ownersOf(object)) states.set(owner.uid, await this.#stateOf(object, owner));
     const { uid = '' } = object.metadata;
+    if ([...states.values()].includes('unknown')) this.#undecided.add(uid);
     const hasDependents = this.#graph.dependentsOf(uid).length > 0;
     const plan = planDependent(
       object,

@@ -29,6 +29,7 @@ import {
 import { type Controllers, startControllers } from '#playground/controllers/start.ts';
 import { errorLogger, startApiServer, type TestApiServer } from '#tests/bed/api-server.ts';
 import { FakeKubelet } from '#tests/support/fake-kubelet.ts';
+import { createObject, readManifests } from '#tests/support/manifests.ts';
 
 const NAMESPACE = 'shop';
 const labels = { app: 'web' };
@@ -186,6 +187,27 @@ describe('the controllers of the playground', () => {
     await client.delete(DEPLOYMENTS, 'web', NAMESPACE, { propagationPolicy: 'Background' });
     await until(REPLICA_SETS, ({ length }) => length === 0);
     await until(PODS, ({ length }) => length === 0);
+  });
+
+  it('delete what is owned by something of a kind that comes later, and that is not there', async () => {
+    const [definition] = readManifests('10-crds/gateways.yaml');
+    if (definition === undefined) throw new Error('No definition');
+    const owner = { apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: 'way' };
+    await client.create(CONFIG_MAPS, {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: {
+        name: 'owned',
+        namespace: NAMESPACE,
+        ownerReferences: [{ ...owner, uid: '5e2cd51f-1d13-4c3a-9c2b-6e6f0c0b8a11' }],
+      },
+    });
+    // As long as nobody knows the kind, nobody knows whether the owner is there.
+    await client.create(DEPLOYMENTS, web);
+    await rolledOut();
+    await until(CONFIG_MAPS, (maps) => maps.some(({ metadata }) => metadata.name === 'owned'));
+    await createObject(client, definition);
+    await until(CONFIG_MAPS, (maps) => maps.every(({ metadata }) => metadata.name !== 'owned'));
   });
 
   it('keep a deployment that is deleted in the foreground until its pods are gone', async () => {
