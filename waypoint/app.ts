@@ -151,7 +151,7 @@ export class App {
   }
 
   async #start(): Promise<void> {
-    const { config } = { config: this.#config };
+    const config = this.#config;
     raiseOpenFilesLimit();
     selfTestOpenssl();
     await this.#openPages();
@@ -216,7 +216,7 @@ export class App {
   // --- Workers
 
   async #spawn(index: number): Promise<void> {
-    const { config } = { config: this.#config };
+    const config = this.#config;
     const workerData: WorkerData = {
       owned: allocateOwnedDescriptors(),
       settings: {

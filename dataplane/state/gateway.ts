@@ -1,5 +1,5 @@
 import { namespacedHost } from './names.ts';
-import { serviceKey } from './service.ts';
+import { type Service, serviceKey } from './service.ts';
 import type { MeshView } from './view.ts';
 import type { GatewayAddress, Workload } from './workload.ts';
 
@@ -16,4 +16,11 @@ export function isGateway(view: MeshView, gateway: GatewayAddress, workload: Wor
   return view
     .servicesWithVip(network, ip)
     .some((service) => workload.services.has(serviceKey(service)));
+}
+
+/** Every waypoint that connections to a service may go through: its own, and those of the weighted ones that get any. */
+export function waypointsOf(service: Service): readonly GatewayAddress[] {
+  const weighted = service.weightedWaypoints.filter(({ weight }) => weight > 0);
+  const own = service.waypoint === undefined ? [] : [service.waypoint];
+  return [...own, ...weighted.map(({ destination }) => destination)];
 }

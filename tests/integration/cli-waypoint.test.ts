@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { after, before, describe, it } from 'mocha';
 import { parse } from 'yaml';
-
+import { readManifests } from '#cli/mesh/manifests.ts';
 import type { KubeClient } from '#kube/client.ts';
 import { GATEWAYS, NAMESPACES } from '#kube/resources.ts';
 import { type Controllers, startControllers } from '#playground/controllers/start.ts';
@@ -11,7 +11,7 @@ import { errorLogger } from '#tests/bed/api-server.ts';
 import { TestCluster, TestIstiod } from '#tests/bed/istiod.ts';
 import { program, type Result, run } from '#tests/bed/process.ts';
 import { FakeKubelet, type PodFate } from '#tests/support/fake-kubelet.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject } from '#tests/support/manifests.ts';
 import { objectUntil } from '#tests/support/objects.ts';
 
 describe('ambit waypoint', function () {

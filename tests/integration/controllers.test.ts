@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
-
+import { readManifests } from '#cli/mesh/manifests.ts';
 import { type Clock, systemClock } from '#common/clock.ts';
 import { KubeClient } from '#kube/client.ts';
 import { isNotFound } from '#kube/errors.ts';
@@ -29,7 +29,7 @@ import {
 import { type Controllers, startControllers } from '#playground/controllers/start.ts';
 import { errorLogger, startApiServer, type TestApiServer } from '#tests/bed/api-server.ts';
 import { FakeKubelet } from '#tests/support/fake-kubelet.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject } from '#tests/support/manifests.ts';
 
 const NAMESPACE = 'shop';
 const labels = { app: 'web' };

@@ -6,6 +6,7 @@ import { after, afterEach, before, describe, it } from 'mocha';
 
 import { AuthorizationSchema } from '#api/gen/authorization_pb.ts';
 import { AddressSchema } from '#api/gen/workload_pb.ts';
+import { readManifests } from '#cli/mesh/manifests.ts';
 import { systemClock } from '#common/clock.ts';
 import { type Identity, parseIdentity } from '#common/tls/spiffe.ts';
 import { CaClient, type SignResult } from '#dataplane/identity/ca-client.ts';
@@ -21,7 +22,7 @@ import {
   SERVICES,
 } from '#kube/resources.ts';
 import { TestCluster, TestIstiod } from '#tests/bed/istiod.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject } from '#tests/support/manifests.ts';
 import { Watcher } from '#tests/support/watcher.ts';
 import { XdsClient, type XdsClientEvent } from '#xds/client.ts';
 

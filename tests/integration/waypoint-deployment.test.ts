@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
-
+import { readManifests } from '#cli/mesh/manifests.ts';
 import { conditionsOf } from '#istiod/controllers/conditions.ts';
 import type { KubeClient } from '#kube/client.ts';
 import {
@@ -21,7 +21,7 @@ import { type Controllers, startControllers } from '#playground/controllers/star
 import { errorLogger } from '#tests/bed/api-server.ts';
 import { TestCluster, TestIstiod } from '#tests/bed/istiod.ts';
 import { FakeKubelet, type PodFate } from '#tests/support/fake-kubelet.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject } from '#tests/support/manifests.ts';
 import { objectUntil } from '#tests/support/objects.ts';
 
 const MESH = { name: 'mesh', port: 15008, protocol: 'HBONE' };

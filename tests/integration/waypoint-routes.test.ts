@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { after, afterEach, before, describe, it } from 'mocha';
 
 import { Action, PolicySchema, RouteSchema } from '#api/gen/waypoint_pb.ts';
+import { readManifests } from '#cli/mesh/manifests.ts';
 import { systemClock } from '#common/clock.ts';
 import {
   AUTHORIZATION_POLICIES,
@@ -14,7 +15,7 @@ import {
   SERVICES,
 } from '#kube/resources.ts';
 import { TestCluster, TestIstiod } from '#tests/bed/istiod.ts';
-import { createObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject } from '#tests/support/manifests.ts';
 import { Watcher } from '#tests/support/watcher.ts';
 import { XdsClient } from '#xds/client.ts';
 

@@ -33,8 +33,6 @@ export function exchangeRecord(more: Partial<ExchangeRecord> = {}): ExchangeReco
     details: '',
     requestBytes: 0,
     responseBytes: 7,
-    requestMessages: 0,
-    responseMessages: 0,
     attempts: 1,
     grpcStatus: undefined,
     ...more,

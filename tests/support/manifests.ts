@@ -1,25 +1,5 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-
-import { parseAllDocuments } from 'yaml';
-
 import type { KubeClient } from '#kube/client.ts';
 import type { KubeObject } from '#kube/resources.ts';
-
-const DIRECTORY = fileURLToPath(new URL('../../manifests', import.meta.url));
-
-/** The objects of a file below manifests/, or of all files in the order in which kubectl applies them. */
-export function readManifests(file?: string): readonly KubeObject[] {
-  const files = file === undefined ? filesIn('') : [file];
-  return files.flatMap((name) =>
-    parseAllDocuments(readFileSync(join(DIRECTORY, name), 'utf8')).map((document) => {
-      const [error] = document.errors;
-      if (error !== undefined) throw new Error(`${name}: ${error.message}`);
-      return document.toJS() as KubeObject;
-    }),
-  );
-}
 
 /** Creates an object; a field that its kind does not have is an error. */
 export async function createObject(client: KubeClient, object: KubeObject): Promise<void> {
@@ -41,14 +21,4 @@ function collectionOf({ apiVersion, kind, metadata: { namespace } }: KubeObject)
 
 function pluralOf(kind: string): string {
   return kind.endsWith('y') ? `${kind.slice(0, -1).toLowerCase()}ies` : `${kind.toLowerCase()}s`;
-}
-
-function filesIn(directory: string): readonly string[] {
-  return readdirSync(join(DIRECTORY, directory))
-    .toSorted((a, b) => (a < b ? -1 : 1))
-    .flatMap((name) => {
-      const path = join(directory, name);
-      if (statSync(join(DIRECTORY, path)).isDirectory()) return filesIn(path);
-      return name.endsWith('.yaml') ? [path] : [];
-    });
 }

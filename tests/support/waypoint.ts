@@ -190,7 +190,6 @@ export function forwardTo(
     timeoutMs: undefined,
     attemptTimeoutMs: undefined,
     retry: DEFAULT_RETRY,
-    mirrors: [],
     ...more,
   };
 }

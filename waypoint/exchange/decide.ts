@@ -157,7 +157,6 @@ function forward(
     timeoutMs: rule?.requestTimeoutMs,
     attemptTimeoutMs: rule?.attemptTimeoutMs,
     retry: rule?.retry ?? DEFAULT_RETRY,
-    mirrors: [],
   };
 }
 

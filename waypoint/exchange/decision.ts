@@ -61,7 +61,6 @@ export type Decision = DecidedBy &
         /** Of one attempt. */
         readonly attemptTimeoutMs: number | undefined;
         readonly retry: RetryPlan;
-        readonly mirrors: readonly UpstreamTarget[];
       }
   );
 

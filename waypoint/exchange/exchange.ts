@@ -94,8 +94,6 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
       details: '',
       requestBytes: 0,
       responseBytes: 0,
-      requestMessages: 0,
-      responseMessages: 0,
       endMs: 0,
       attempts: 0,
       responseMs: undefined,

@@ -18,8 +18,6 @@ export interface ExchangeRecord {
   details: string;
   requestBytes: number;
   responseBytes: number;
-  requestMessages: number;
-  responseMessages: number;
   attempts: number;
   /** When the answer's head came. */
   responseMs: number | undefined;

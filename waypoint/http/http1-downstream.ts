@@ -4,6 +4,7 @@ import { faultStatus, HTTP1_FAULTS, type Http1Fault } from '#codec/http1/faults.
 import type { Head } from '#codec/http1/head.ts';
 import type { HeadTables } from '#codec/http1/message-reader.ts';
 import { Http1Server } from '#codec/http1/server.ts';
+import { trailersToHttp2 } from '#codec/http1/to-http2.ts';
 import type { ResponsePlan } from '#codec/http1/write.ts';
 import type { Header } from '#codec/http2/field.ts';
 import type { Loop, TurnEnd } from '#reactor/loop.ts';
@@ -13,7 +14,7 @@ import type { Timer } from '#reactor/timers.ts';
 import type { Channel, ChannelUser } from '../channel/channel.ts';
 import type { ClientEnd, ClientUser } from '../exchange/ends.ts';
 import type { RequestMessage, ResponseMessage } from '../request/head.ts';
-import { fieldsOf, Http1Request } from './http1-messages.ts';
+import { Http1Request } from './http1-messages.ts';
 
 /** What the HTTP/1 connections of a worker share. */
 export interface Http1Host {
@@ -127,7 +128,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
 
   onEnd(trailers: Head | undefined): void {
     if (this.#inExchange)
-      this.user.onRequestEnd(trailers === undefined ? undefined : fieldsOf(trailers));
+      this.user.onRequestEnd(trailers === undefined ? undefined : trailersToHttp2(trailers));
   }
 
   onFault(fault: Http1Fault): void {

@@ -69,7 +69,7 @@ export class Http1Response extends Http1Message implements ResponseMessage {
 }
 
 /** The fields that do not end at this hop, names in lower case. */
-export function fieldsOf(head: Head): Header[] {
+function fieldsOf(head: Head): Header[] {
   const fields: Header[] = [];
   for (let index = 0; index < head.count; index++) {
     if (head.hidden[index] === 0) fields.push([head.nameAt(index), head.valueAt(index)]);

@@ -1,9 +1,9 @@
 import type { Header } from '#codec/http2/field.ts';
 import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
-import { isGateway } from '#dataplane/state/gateway.ts';
+import { isGateway, waypointsOf } from '#dataplane/state/gateway.ts';
 import type { AppProtocol, Service } from '#dataplane/state/service.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
-import type { GatewayAddress, Workload } from '#dataplane/state/workload.ts';
+import type { Workload } from '#dataplane/state/workload.ts';
 import { parseAuthority } from '#hbone/authority.ts';
 
 import type { UpstreamTarget } from '../upstream/endpoint.ts';
@@ -82,11 +82,7 @@ function toService(service: Service, address: SocketAddress): Destination {
 }
 
 function isBound(view: MeshView, service: Service, self: Workload): boolean {
-  const waypoints: GatewayAddress[] = service.weightedWaypoints
-    .filter(({ weight }) => weight > 0)
-    .map(({ destination }) => destination);
-  if (service.waypoint !== undefined) waypoints.push(service.waypoint);
-  return waypoints.some((waypoint) => isGateway(view, waypoint, self));
+  return waypointsOf(service).some((waypoint) => isGateway(view, waypoint, self));
 }
 
 function refused(status: RefusedDestination['status'], reason: string): Destination {

@@ -18,6 +18,7 @@ import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 import { TlsContext, type TlsMaterial } from '#reactor/tls/context.ts';
 
 import type { ConnectionFacts, Decision } from '../exchange/decision.ts';
+import { isGrpc } from '../exchange/local-response.ts';
 import type { ExchangeRecord } from '../exchange/record.ts';
 import { SESSION_STAGING_BYTES } from '../http/http2-session.ts';
 import type { InnerConnection } from '../listener/inner-connection.ts';
@@ -198,8 +199,7 @@ export class Plane implements TunnelsHost {
     if (declared === 'HTTP/2' || declared === 'gRPC') return 'http2';
     // An upgrade is HTTP/1's; gRPC is HTTP/2's, whatever the port is said to speak.
     if (request.upgrade !== '') return 'http1';
-    const isGrpc = request.header('content-type')?.startsWith('application/grpc') ?? false;
-    if (isGrpc) return 'http2';
+    if (isGrpc(request)) return 'http2';
     if (declared !== undefined) return 'http1';
     return request.protocol === 'HTTP/2' ? 'http2' : 'http1';
   }

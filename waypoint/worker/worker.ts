@@ -2,11 +2,11 @@ import { LogLevels } from '#common/log/filter.ts';
 import { RateLimitedLines } from '#common/log/rate-limit.ts';
 import { LineCollector } from '#common/log/writer.ts';
 import { parseIp, type SocketAddress } from '#common/net/address.ts';
-import { EAGAIN, errnoName } from '#linux/libc.ts';
-import { acceptTcp, listenTcp } from '#linux/socket.ts';
-import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
+import { errnoName } from '#linux/libc.ts';
+import { listenTcp } from '#linux/socket.ts';
+import { Listener } from '#reactor/listener.ts';
+import type { Loop } from '#reactor/loop.ts';
 import { own } from '#reactor/owned-descriptors.ts';
-import { closeSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 import { type DecisionSources, decide, judgeConnection } from '../exchange/decide.ts';
@@ -29,9 +29,6 @@ import type { FromWorker, NamedBytes, ToWorker, WorkerSettings } from './protoco
 const LOG_INTERVAL_MS = 50;
 /** Connections that the kernel keeps for us until they are accepted. */
 const BACKLOG = 1_024;
-const ACCEPTS_PER_EVENT = 16;
-/** Without accepting, after the process has run out of descriptors or memory. */
-const ACCEPT_PAUSE_MS = 100;
 /** Between two looks whether a drain is over. */
 const DRAIN_LOOK_MS = 50;
 
@@ -148,7 +145,16 @@ export class WaypointWorker {
       const opened = listenTcp(options);
       if ('fd' in opened) {
         own(opened.fd);
-        this.#listener = new Listener(this.#loop, opened.fd, (fd) => this.#plane.accept(fd));
+        this.#listener = new Listener(
+          this.#loop,
+          opened.fd,
+          (fd) => this.#plane.accept(fd),
+          (name) => {
+            const line = `cannot accept connections for a moment: ${name}`;
+            this.#repeated.write('accept', line, this.#loop.nowMs);
+          },
+        );
+        this.#listener.resume();
         return undefined;
       }
       problem = `cannot listen on port ${port}: ${opened.call}: ${errnoName(opened.errno)}`;
@@ -177,49 +183,6 @@ function decodedRoutes(update: readonly NamedBytes[]): readonly Route[] {
     const decoded = decodeRoute(name, bytes);
     return decoded.kind === 'route' ? [decoded.route] : [];
   });
-}
-
-class Listener implements EventHandler, Timer {
-  readonly fd: number;
-  readonly #loop: Loop;
-  readonly #accepted: (fd: number) => void;
-
-  constructor(loop: Loop, fd: number, accepted: (fd: number) => void) {
-    this.#loop = loop;
-    this.fd = fd;
-    this.#accepted = accepted;
-    loop.add(this, READABLE);
-  }
-
-  onEvents(): void {
-    for (let count = 0; count < ACCEPTS_PER_EVENT; count++) {
-      const fd = acceptTcp(this.fd);
-      if (fd === -EAGAIN) return;
-      if (fd < 0) {
-        // Whoever gave up meanwhile is no reason to rest.
-        if (['ECONNABORTED', 'EINTR', 'EPROTO'].includes(errnoName(fd))) continue;
-        this.#loop.remove(this);
-        this.#loop.timers.schedule(this, this.#loop.nowMs + ACCEPT_PAUSE_MS);
-        return;
-      }
-      own(fd);
-      this.#accepted(fd);
-    }
-  }
-
-  onTimer(): void {
-    this.#loop.add(this, READABLE);
-  }
-
-  onFault(): void {
-    // One connection was the reason; the listener goes on.
-  }
-
-  close(): void {
-    this.#loop.timers.cancel(this);
-    this.#loop.remove(this);
-    closeSocket(this.fd);
-  }
 }
 
 /** Collects lines, and hands them to the control thread in batches. */

@@ -1,6 +1,6 @@
 import { invariant } from '#common/assert.ts';
 import { type IpAddress, isIpv4, parseIp, type SocketAddress } from '#common/net/address.ts';
-import { isGateway } from '#dataplane/state/gateway.ts';
+import { isGateway, waypointsOf } from '#dataplane/state/gateway.ts';
 import { type Service, serviceKey } from '#dataplane/state/service.ts';
 import type { LocalPod, MeshView } from '#dataplane/state/view.ts';
 import type { GatewayAddress, Workload } from '#dataplane/state/workload.ts';
@@ -165,11 +165,6 @@ function isWaypointFor(ip: IpAddress, receiver: TunnelReceiver, workload: Worklo
       ? view.servicesWithVip(network, ip).flatMap(waypointsOf)
       : presentOnly(owner.waypoint);
   return waypoints.some((waypoint) => isGateway(view, waypoint, workload));
-}
-
-function waypointsOf(service: Service): readonly GatewayAddress[] {
-  const weighted = service.weightedWaypoints.filter(({ weight }) => weight > 0);
-  return [...presentOnly(service.waypoint), ...weighted.map(({ destination }) => destination)];
 }
 
 /** What to name in the PROXY header: the address that was asked for, or an address of the service. */

@@ -5,10 +5,10 @@ import { type DialTunnel, TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { Tunnel, type TunnelOwner } from '#hbone/tunnel.ts';
 import { originalDestination } from '#linux/original-destination.ts';
 import { localAddress, peerAddress } from '#linux/socket.ts';
+import { Listener } from '#reactor/listener.ts';
 import { closeSocket, resetSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
-
 import { refuseEarly } from '../proxy/accounting.ts';
 import { PodAdmission } from '../proxy/admission.ts';
 import {
@@ -25,7 +25,6 @@ import {
   waitForLocalWorkload,
 } from '../proxy/local-workload.ts';
 import { OutboundConnection } from '../proxy/outbound.ts';
-import { Listener } from './listener.ts';
 import {
   type ListenerFds,
   type ListenerName,

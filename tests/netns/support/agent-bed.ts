@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-
+import { readManifests } from '#cli/mesh/manifests.ts';
 import { KubeClient } from '#kube/client.ts';
 import { KubeError } from '#kube/errors.ts';
 import {
@@ -19,7 +19,7 @@ import { type NodeAuthority, startNodeAuthority } from '#tests/bed/node-authorit
 import { program, type Running, run, start } from '#tests/bed/process.ts';
 import { BedSockets } from '#tests/bed/sockets.ts';
 import { createWorld, type Node, type Pod, type World } from '#tests/bed/world.ts';
-import { createObject, deleteObject, readManifests } from '#tests/support/manifests.ts';
+import { createObject, deleteObject } from '#tests/support/manifests.ts';
 
 /** The machines that land this are slow; nobody waits for longer than it takes. */
 const DEADLINE_MS = 60_000;

@@ -7,10 +7,10 @@ import { after, before, describe, it } from 'mocha';
 import { parseSocketAddress } from '#common/net/address.ts';
 import { getrlimit, setrlimit } from '#linux/libc.ts';
 import { listenTcp, localAddress } from '#linux/socket.ts';
+import { ACCEPT_PAUSE_MS, Listener } from '#reactor/listener.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { closeSocket } from '#reactor/socket.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { ACCEPT_PAUSE_MS, Listener } from '#ztunnel/worker/listener.ts';
 
 const RLIMIT_NOFILE = 7;
 const PAUSES = 3;

@@ -1,9 +1,9 @@
 import { EAGAIN, errnoName } from '#linux/libc.ts';
 import { acceptTcp } from '#linux/socket.ts';
-import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
-import { own } from '#reactor/owned-descriptors.ts';
-import { closeSocket } from '#reactor/socket.ts';
-import type { Timer } from '#reactor/timers.ts';
+import { type EventHandler, type Loop, READABLE } from './loop.ts';
+import { own } from './owned-descriptors.ts';
+import { closeSocket } from './socket.ts';
+import type { Timer } from './timers.ts';
 
 const ACCEPTS_PER_EVENT = 64;
 /** Milliseconds without accepting, after the process or the system has run out of descriptors or memory. */
