@@ -35,6 +35,7 @@ export function exchangeRecord(more: Partial<ExchangeRecord> = {}): ExchangeReco
     responseBytes: 7,
     attempts: 1,
     grpcStatus: undefined,
+    messages: undefined,
     ...more,
   };
 }

@@ -9,7 +9,8 @@ import type { EndpointChooser, UpstreamEndpoint } from '../upstream/endpoint.ts'
 import type { Acquiring, ServerProtocol, Servers, ServerWaiter } from '../upstream/servers.ts';
 import type { ConnectionFacts, Decision } from './decision.ts';
 import type { ClientEnd, ClientUser, ServerEnd, ServerFailure, ServerUser } from './ends.ts';
-import { LocalResponse } from './local-response.ts';
+import { GrpcMessages } from './grpc-messages.ts';
+import { isGrpc, LocalResponse } from './local-response.ts';
 import type { ExchangeRecord } from './record.ts';
 
 /** What the exchanges of a worker share. */
@@ -98,6 +99,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
       attempts: 0,
       responseMs: undefined,
       grpcStatus: undefined,
+      messages: isGrpc(request) ? new GrpcMessages() : undefined,
     };
     const decision = this.#decision;
     this.#deadlineMs =
@@ -224,6 +226,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   onRequestBody(bytes: Buffer, start: number, end: number): void {
     const length = end - start;
     this.#record.requestBytes += length;
+    this.#record.messages?.request.take(bytes, start, end);
     if (this.#phase === 'ended') {
       this.#client.consume(length);
       return;
@@ -285,6 +288,8 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#record.status = response.status;
     this.#record.responseMs = this.#host.loop.nowMs;
     this.#record.grpcStatus = response.header('grpc-status');
+    const { messages } = this.#record;
+    if (messages !== undefined && !isGrpc(response)) messages.response.stop();
     this.#client.respond(response, decision.responsePlan);
   }
 
@@ -292,6 +297,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     const length = end - start;
     if (this.#phase !== 'answering') return;
     this.#record.responseBytes += length;
+    this.#record.messages?.response.take(bytes, start, end);
     this.#client.body(bytes, start, end);
     if (this.#client.queued > 0) this.#serverOwed += length;
     else this.#server?.consume(length);

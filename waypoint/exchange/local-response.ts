@@ -44,9 +44,15 @@ export class LocalResponse implements ResponseMessage {
   }
 }
 
-export function isGrpc(request: RequestMessage): boolean {
-  return request.header('content-type')?.startsWith('application/grpc') ?? false;
+/** gRPC itself, with any encoding of its messages; gRPC-Web is plain HTTP to everybody in between. */
+export function isGrpc(message: { header(name: string): string | undefined }): boolean {
+  const type = message.header('content-type');
+  if (type?.startsWith(GRPC_TYPE) !== true) return false;
+  const next = type[GRPC_TYPE.length];
+  return next === undefined || next === '+' || next === ';' || next === ' ';
 }
+
+const GRPC_TYPE = 'application/grpc';
 
 /** The status that a gRPC client makes of an HTTP status (gRPC, "HTTP to gRPC Status Code Mapping"). */
 function grpcStatusOf(status: number): number {

@@ -1,6 +1,7 @@
 import type { RequestMessage } from '../request/head.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { ConnectionFacts, Decision } from './decision.ts';
+import type { GrpcMessages } from './grpc-messages.ts';
 
 /** What is told of an exchange when it is over: for metrics and the log. Times on the clock of the loop. */
 export interface ExchangeRecord {
@@ -24,4 +25,6 @@ export interface ExchangeRecord {
   endMs: number;
   /** Of a gRPC answer. */
   grpcStatus: string | undefined;
+  /** Of a gRPC call: what went by both ways. */
+  readonly messages: GrpcMessages | undefined;
 }

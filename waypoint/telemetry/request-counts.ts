@@ -2,7 +2,6 @@ import type { MetricFamily } from '#common/metrics/registry.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 import { identityOf } from '#dataplane/state/workload.ts';
 
-import { isGrpc } from '../exchange/local-response.ts';
 import type { ExchangeRecord } from '../exchange/record.ts';
 
 /** The labels of `istio_requests_total`, in the order in which they are written. */
@@ -96,9 +95,9 @@ function named(key: string): Readonly<Record<string, string>> {
   return labels;
 }
 
-function labelsOf({ facts, request, endpoint, status, flag, grpcStatus }: ExchangeRecord): string {
+function labelsOf({ facts, messages, endpoint, status, flag, grpcStatus }: ExchangeRecord): string {
   const service = facts.target.kind === 'service' ? facts.target.service : undefined;
-  const grpc = isGrpc(request);
+  const grpc = messages !== undefined;
   return [
     'waypoint',
     ...workloadLabels(facts.sourceWorkload, facts.identity),

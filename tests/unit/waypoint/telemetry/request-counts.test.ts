@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import { exchangeRecord } from '#tests/support/exchange-record.ts';
-import { requestHead } from '#tests/support/request-head.ts';
+import { GrpcMessages } from '#waypoint/exchange/grpc-messages.ts';
 import { RequestCounts } from '#waypoint/telemetry/request-counts.ts';
 
 async function samples(
@@ -41,8 +41,7 @@ describe('RequestCounts', () => {
 
   it('tells gRPC and its status', async () => {
     const counts = new RequestCounts();
-    const request = requestHead({ headers: [['content-type', 'application/grpc+proto']] });
-    counts.add(exchangeRecord({ request, grpcStatus: '14' }));
+    counts.add(exchangeRecord({ messages: new GrpcMessages(), grpcStatus: '14' }));
     expect((await samples(counts))[0]?.labels).to.include({
       request_protocol: 'grpc',
       grpc_response_status: '14',
