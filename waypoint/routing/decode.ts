@@ -1,5 +1,4 @@
 import { fromBinary } from '@bufbuild/protobuf';
-import { RE2JS } from 're2js';
 
 import {
   RouteSchema,
@@ -26,6 +25,7 @@ import type {
   RouteParent,
   RouteRule,
 } from './model.ts';
+import { type WholeText, wholeText } from './regex.ts';
 
 /** A longer expression is refused: compiling one costs more than its length. */
 const REGEX_LENGTH_MAX = 1_024;
@@ -73,13 +73,13 @@ class Reading {
     if (this.problems.length < PROBLEMS_MAX) this.problems.push(text);
   }
 
-  regex(text: string): RE2JS {
+  regex(text: string): WholeText {
     if (text.length > REGEX_LENGTH_MAX) {
       this.problem(`an expression has ${text.length} characters: want at most ${REGEX_LENGTH_MAX}`);
       return NEVER;
     }
     try {
-      return RE2JS.compile(text);
+      return wholeText(text);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       this.problem(`${JSON.stringify(text)} is no expression: ${why}`);
@@ -88,7 +88,7 @@ class Reading {
   }
 }
 
-const NEVER = RE2JS.compile('[^\\x00-\\x{10FFFF}]');
+const NEVER = wholeText('[^\\x00-\\x{10FFFF}]');
 
 function parentOf(
   { service, port }: WireRoute['parents'][number],
@@ -148,7 +148,7 @@ function pathOf({ kind }: WirePath, reading: Reading): PathRule | undefined {
     case 'prefix':
       return { kind: kind.case, value: kind.value };
     case 'regex':
-      return { kind: 'regex', value: kind.value, pattern: reading.regex(kind.value) };
+      return { kind: 'regex', value: kind.value, ...reading.regex(kind.value) };
     case undefined:
       reading.problem('a path match is of an unknown kind');
       return undefined;
@@ -160,7 +160,7 @@ function namedOf({ value }: WireNamed, name: string, reading: Reading): readonly
     case 'exact':
       return [{ name, rule: { kind: 'exact', value: value.value } }];
     case 'regex':
-      return [{ name, rule: { kind: 'regex', pattern: reading.regex(value.value) } }];
+      return [{ name, rule: { kind: 'regex', ...reading.regex(value.value) } }];
     case undefined:
       reading.problem(`the match of ${JSON.stringify(name)} is of an unknown kind`);
       return [];

@@ -1,13 +1,39 @@
 import type { RequestHead } from '../request/head.ts';
 import type { NamedRule, PathRule, RouteMatch, TextRule } from './model.ts';
 
+/** A request as matches look at it: what they need of its target is taken apart once. */
+export class AskedRequest {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly #head: RequestHead;
+  #parameters: URLSearchParams | undefined;
+
+  constructor(head: RequestHead) {
+    this.#head = head;
+    this.method = head.method;
+    this.path = pathOf(head.path);
+  }
+
+  /** `name`: in lower case. Host is where the request goes, whatever the protocol calls it. */
+  header(name: string): string | undefined {
+    return name === 'host' ? this.#head.authority : this.#head.header(name);
+  }
+
+  /** The first value of a name counts (Gateway API, HTTPQueryParamMatch). */
+  query(name: string): string | undefined {
+    this.#parameters ??= new URLSearchParams(this.#head.path.slice(this.path.length + 1));
+    return this.#parameters.get(name) ?? undefined;
+  }
+}
+
 /** Does a request meet a match? (Gateway API, HTTPRouteMatch: everything that is set.) */
-export function matchHolds(match: RouteMatch, head: RequestHead): boolean {
+export function matchHolds(match: RouteMatch, asked: AskedRequest): boolean {
   return (
-    (match.method === undefined || match.method === head.method) &&
-    (match.path === undefined || pathHolds(match.path, pathOf(head.path))) &&
-    match.headers.every((header) => headerHolds(header, head)) &&
-    (match.query.length === 0 || queryHolds(match.query, head.path))
+    (match.method === undefined || match.method === asked.method) &&
+    (match.path === undefined || pathHolds(match.path, asked.path)) &&
+    match.headers.every((rule) => valueHolds(rule, asked.header(rule.name))) &&
+    match.query.every((rule) => valueHolds(rule, asked.query(rule.name)))
   );
 }
 
@@ -17,42 +43,37 @@ export function pathOf(target: string): string {
   return question === -1 ? target : target.slice(0, question);
 }
 
-function pathHolds(rule: PathRule, path: string): boolean {
-  switch (rule.kind) {
-    case 'exact':
-      return path === rule.value;
-    case 'prefix':
-      return isBelow(path, rule.value);
-    case 'regex':
-      return rule.pattern.matches(path);
-  }
+/** A prefix without the slash at its end, which does not matter. */
+export function prefixOf({ value }: PathRule): string {
+  return value.endsWith('/') ? value.slice(0, -1) : value;
 }
 
-/** By whole segments; a slash at the end of the prefix does not matter. */
-function isBelow(path: string, prefix: string): boolean {
-  const length = prefix.endsWith('/') ? prefix.length - 1 : prefix.length;
-  if (!path.startsWith(length === prefix.length ? prefix : prefix.slice(0, length))) return false;
+/** Whether a prefix of this length, of {@link prefixOf}, ends where a segment of the path does. */
+export function endsSegment(path: string, length: number): boolean {
   return path.length === length || path.charCodeAt(length) === SLASH;
 }
 
 const SLASH = 0x2f;
 
-function headerHolds({ name, rule }: NamedRule, head: RequestHead): boolean {
-  // Host is where the request goes, whatever the protocol calls it.
-  const value = name === 'host' ? head.authority : head.header(name);
+function pathHolds(rule: PathRule, path: string): boolean {
+  switch (rule.kind) {
+    case 'exact':
+      return path === rule.value;
+    case 'prefix': {
+      const prefix = prefixOf(rule);
+      return path.startsWith(prefix) && endsSegment(path, prefix.length);
+    }
+    case 'regex':
+      return textHolds(rule, path);
+  }
+}
+
+function valueHolds({ rule }: NamedRule, value: string | undefined): boolean {
   return value !== undefined && textHolds(rule, value);
 }
 
-/** The first value of a name counts (Gateway API, HTTPQueryParamMatch). */
-function queryHolds(rules: readonly NamedRule[], target: string): boolean {
-  const question = target.indexOf('?');
-  const query = new URLSearchParams(question === -1 ? '' : target.slice(question + 1));
-  return rules.every(({ name, rule }) => {
-    const value = query.get(name);
-    return value !== null && textHolds(rule, value);
-  });
-}
-
 function textHolds(rule: TextRule, text: string): boolean {
-  return rule.kind === 'exact' ? text === rule.value : rule.pattern.matches(text);
+  return rule.kind === 'exact'
+    ? text === rule.value
+    : text.startsWith(rule.beginning) && rule.pattern.matches(text);
 }

@@ -1,6 +1,6 @@
-import type { RE2JS } from 're2js';
-
 import type { RequestPlan } from '#codec/http1/write.ts';
+
+import type { WholeText } from './regex.ts';
 
 /** A service by its name, which need not exist. */
 export interface ServiceRef {
@@ -10,12 +10,11 @@ export interface ServiceRef {
 
 export type TextRule =
   | { readonly kind: 'exact'; readonly value: string }
-  /** The whole text. Linear in its length, whatever the expression is. */
-  | { readonly kind: 'regex'; readonly pattern: RE2JS };
+  | (WholeText & { readonly kind: 'regex' });
 
 export type PathRule =
   | { readonly kind: 'exact' | 'prefix'; readonly value: string }
-  | { readonly kind: 'regex'; readonly value: string; readonly pattern: RE2JS };
+  | (WholeText & { readonly kind: 'regex'; readonly value: string });
 
 export interface NamedRule {
   /** Of headers in lower case. */
