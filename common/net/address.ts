@@ -18,6 +18,8 @@ export interface SocketAddress {
 /** Reads an address; undefined when the text is not one. Zones (`fe80::1%eth0`) are refused. */
 export function parseIp(text: string): IpAddress | undefined {
   if (text.includes('%')) return undefined;
+  // The library finds out by throwing, which takes as long as a whole request: most of what is no address is told before.
+  if (!/^[0-9A-Fa-f:.]+$/.test(text)) return undefined;
   if (ipaddr.IPv4.isValidFourPartDecimal(text))
     return ipaddr.IPv4.parse(text).toString() as IpAddress;
   if (!text.includes(':') || !ipaddr.IPv6.isValid(text)) return undefined;

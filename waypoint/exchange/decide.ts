@@ -7,8 +7,8 @@ import { invariant } from '#common/assert.ts';
 import { namespacedHost } from '#dataplane/state/names.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 
-import { evaluate, type PolicyNotice, type RequestFacts } from '../policy/evaluate.ts';
-import type { Policy } from '../policy/model.ts';
+import { evaluate, type PolicyNotice, type PolicyVerdict } from '../policy/evaluate.ts';
+import type { PolicySet } from '../policy/policy-set.ts';
 import type { RequestMessage } from '../request/head.ts';
 import { normalizePath } from '../request/normalize.ts';
 import { pathOf } from '../routing/match.ts';
@@ -22,7 +22,7 @@ import { type ConnectionFacts, DEFAULT_RETRY, type DecidedBy, type Decision } fr
 export interface DecisionSources {
   readonly view: MeshView;
   readonly routes: RouteTable;
-  readonly policies: ReadonlyMap<string, Policy>;
+  readonly policies: PolicySet;
   readonly random: () => number;
   /** Something that a policy has to say about a request that goes on. */
   noticed(notice: PolicyNotice, facts: ConnectionFacts): void;
@@ -65,7 +65,7 @@ export function judgeConnection(
   sources: DecisionSources,
   facts: ConnectionFacts,
 ): string | undefined {
-  const verdict = evaluate(sources.policies.values(), requestFacts(facts, undefined));
+  const verdict = verdictOf(sources, facts, undefined);
   for (const notice of verdict.notices) sources.noticed(notice, facts);
   return verdict.kind === 'deny' ? verdict.reason : undefined;
 }
@@ -76,7 +76,7 @@ function judge(
   facts: ConnectionFacts,
   request: RequestMessage,
 ): Decision | { readonly policy: string | undefined } {
-  const verdict = evaluate(sources.policies.values(), requestFacts(facts, request));
+  const verdict = verdictOf(sources, facts, request);
   for (const notice of verdict.notices) sources.noticed(notice, facts);
   const policy =
     verdict.policy === undefined ? undefined : `${verdict.policy}, rule ${verdict.rule}`;
@@ -84,18 +84,15 @@ function judge(
   return answer({ policy }, 403, 'RBAC: access denied', `rbac_access_denied: ${verdict.reason}`);
 }
 
-function requestFacts(
+function verdictOf(
+  { policies }: DecisionSources,
   { identity, sourceIp, destination, target }: ConnectionFacts,
   head: RequestMessage | undefined,
-): RequestFacts {
-  return {
-    service: target.kind === 'service' ? target.service : undefined,
-    identity,
-    sourceIp,
-    destinationIp: destination.ip,
-    destinationPort: destination.port,
-    head,
-  };
+): PolicyVerdict {
+  const service = target.kind === 'service' ? target.service : undefined;
+  const { ip: destinationIp, port: destinationPort } = destination;
+  const facts = { identity, sourceIp, destinationIp, destinationPort, head };
+  return evaluate(policies.concerning(service), facts);
 }
 
 interface Followed {

@@ -13,6 +13,7 @@ import { type DecisionSources, decide, judgeConnection } from '../exchange/decid
 import type { ExchangeRecord } from '../exchange/record.ts';
 import { decodePolicy } from '../policy/decode.ts';
 import type { Policy } from '../policy/model.ts';
+import { PolicySet } from '../policy/policy-set.ts';
 import { decodeRoute } from '../routing/decode.ts';
 import type { Route } from '../routing/model.ts';
 import { RouteTable } from '../routing/table.ts';
@@ -39,7 +40,7 @@ export class WaypointWorker {
   readonly #post: (message: FromWorker) => void;
   readonly #plane: Plane;
   readonly #routes = new RouteTable();
-  readonly #policies = new Map<string, Policy>();
+  readonly #policies = new PolicySet();
   readonly #counts = new RequestCounts();
   readonly #log: WorkerLog;
   readonly #repeated: RateLimitedLines;
@@ -91,11 +92,7 @@ export class WaypointWorker {
         this.#routes.apply(decodedRoutes(message.update), message.remove);
         return;
       case 'policies':
-        for (const name of message.remove) this.#policies.delete(name);
-        for (const { name, bytes } of message.update) {
-          const decoded = decodePolicy(name, bytes);
-          if (decoded.kind === 'policy') this.#policies.set(name, decoded.policy);
-        }
+        this.#policies.apply(decodedPolicies(message.update), message.remove);
         return;
       case 'certificate':
         this.#plane.useCertificate(message.material);
@@ -182,6 +179,14 @@ function decodedRoutes(update: readonly NamedBytes[]): readonly Route[] {
   return update.flatMap(({ name, bytes }) => {
     const decoded = decodeRoute(name, bytes);
     return decoded.kind === 'route' ? [decoded.route] : [];
+  });
+}
+
+/** The same as for routes. */
+function decodedPolicies(resources: readonly NamedBytes[]): readonly Policy[] {
+  return resources.flatMap(({ name, bytes }) => {
+    const decoded = decodePolicy(name, bytes);
+    return decoded.kind === 'policy' ? [decoded.policy] : [];
   });
 }
 

@@ -8,6 +8,7 @@ import { exact, policy, prefix, route, SHOP } from '#tests/support/waypoint-reso
 import { decide, judgeConnection } from '#waypoint/exchange/decide.ts';
 import type { ConnectionFacts, Decision } from '#waypoint/exchange/decision.ts';
 import type { Policy } from '#waypoint/policy/model.ts';
+import { PolicySet } from '#waypoint/policy/policy-set.ts';
 import type { Route } from '#waypoint/routing/model.ts';
 import { RouteTable } from '#waypoint/routing/table.ts';
 
@@ -22,13 +23,19 @@ const FACTS: ConnectionFacts = {
   target: { kind: 'service', service: shop, port: 80 },
 };
 
+function setOf(policies: readonly Policy[]): PolicySet {
+  const set = new PolicySet();
+  set.apply(policies, []);
+  return set;
+}
+
 function decided(
   given: { readonly routes?: readonly Route[]; readonly policies?: readonly Policy[] },
   head: Parameters<typeof requestHead>[0] = {},
 ): Decision {
   const routes = new RouteTable();
   routes.apply(given.routes ?? [], []);
-  const policies = new Map((given.policies ?? []).map((one) => [one.key, one]));
+  const policies = setOf(given.policies ?? []);
   const sources = {
     view: storeOf({ services: [shop, other] }),
     routes,
@@ -201,11 +208,11 @@ describe('judgeConnection()', () => {
     const sources = {
       view: storeOf({}),
       routes: new RouteTable(),
-      policies: new Map([[denying.key, denying]]),
+      policies: setOf([denying]),
       random: () => 0.5,
       noticed: () => undefined,
     };
     expect(judgeConnection(sources, FACTS)).to.equal('explicitly denied by: default/d, rule 0');
-    expect(judgeConnection({ ...sources, policies: new Map() }, FACTS)).to.equal(undefined);
+    expect(judgeConnection({ ...sources, policies: setOf([]) }, FACTS)).to.equal(undefined);
   });
 });

@@ -4,12 +4,11 @@ import { describe, it } from 'mocha';
 import { Action } from '#api/gen/waypoint_pb.ts';
 import { identity, ip } from '#tests/support/mesh.ts';
 import { requestHead } from '#tests/support/request-head.ts';
-import { exact, policy, prefix, SHOP } from '#tests/support/waypoint-resources.ts';
+import { exact, policy, prefix } from '#tests/support/waypoint-resources.ts';
 import { evaluate, type RequestFacts } from '#waypoint/policy/evaluate.ts';
 import type { Policy } from '#waypoint/policy/model.ts';
 
 const ANN: RequestFacts = {
-  service: SHOP,
   identity: identity('spiffe://cluster.local/ns/default/sa/ann'),
   sourceIp: ip('10.0.0.7'),
   destinationIp: ip('10.96.0.10'),
@@ -42,18 +41,6 @@ describe('evaluate() of the waypoint', () => {
   it('wants an ALLOW to match when there is one', () => {
     expect(verdict([allow('a')])).to.equal(NONE);
     expect(verdict([allow('a', {})])).to.equal('allow default/a');
-  });
-
-  it('judges only what the policy is attached to', () => {
-    const other = policy('o', {
-      action: Action.DENY,
-      services: [{ ...SHOP, hostname: 'x' }],
-      rules: [{}],
-    });
-    expect(verdict([other])).to.equal('allow -');
-    const ours = policy('o', { action: Action.DENY, services: [SHOP], rules: [{}] });
-    expect(verdict([ours])).to.equal('explicitly denied by: default/o, rule 0');
-    expect(verdict([ours], { service: undefined })).to.equal('allow -');
   });
 
   const holding = {
