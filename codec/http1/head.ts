@@ -19,7 +19,7 @@ export type TargetForm = 'origin' | 'absolute' | 'authority' | 'asterisk';
 /**
  * One parsed head (or trailer section), in place: it holds offsets into `bytes`, and makes a string only of what
  * is asked for. Made once per worker and kind, and used again for every message: what an event shows is valid
- * during the event, or for as long as the `copy()` of it is kept. Only the parser writes to it.
+ * during the event; `copyTo()` keeps it. Only the parser writes to it.
  */
 export class Head {
   readonly kind: HeadKind;
@@ -34,14 +34,14 @@ export class Head {
   /** How many fields there are. */
   count = 0;
   /** Four per field: name start and end, value start and end (without blanks around it). */
-  readonly offsets: Int32Array;
+  offsets: Int32Array;
   /** A {@link FieldId} per field. */
-  readonly ids: Uint8Array;
+  ids: Uint8Array;
   /**
    * 1 for fields that end here: those of the connection, and those that Connection names. They are not
    * forwarded, so `value()` does not see them either: no rule may rely on what the next hop does not get.
    */
-  readonly hidden: Uint8Array;
+  hidden: Uint8Array;
   /** The first field with an id; -1 without one. */
   readonly first: Int16Array;
 
@@ -171,18 +171,34 @@ export class Head {
     return index < this.count ? (this.offsets[4 * index] ?? 0) : this.fieldsEnd;
   }
 
-  /** A head of its own, with bytes of its own, that outlives the event. */
-  copy(): Head {
-    const copy = new Head(this.kind, this.count);
-    copy.bytes = Buffer.allocUnsafeSlow(this.end - this.start);
-    this.bytes.copy(copy.bytes, 0, this.start, this.end);
-    copy.offsets.set(this.offsets.subarray(0, 4 * this.count));
-    copy.ids.set(this.ids.subarray(0, this.count));
-    copy.hidden.set(this.hidden.subarray(0, this.count));
+  /**
+   * Makes `copy` a head of its own, with bytes of its own, that outlives the event. The memory of what it was before is
+   * used again, unless it is large: a connection that had one large head does not keep it.
+   */
+  copyTo(copy: Head): void {
+    const { count, start } = this;
+    const length = this.end - start;
+    const { bytes } = copy;
+    if (bytes.length < length || bytes.length > KEPT_BYTES_MAX)
+      copy.bytes = Buffer.allocUnsafeSlow(Math.max(length, COPY_BYTES_MIN));
+    this.bytes.copy(copy.bytes, 0, start, this.end);
+    if (copy.ids.length < count) copy.#makeRoom(count);
+    // Few fields: a loop is faster than two views of typed arrays.
+    for (let i = 0; i < 4 * count; i++) copy.offsets[i] = (this.offsets[i] ?? 0) - start;
+    for (let i = 0; i < count; i++) {
+      copy.ids[i] = this.ids[i] ?? 0;
+      copy.hidden[i] = this.hidden[i] ?? 0;
+    }
     copy.first.set(this.first);
     copyFacts(this, copy);
-    shift(copy, -this.start);
-    return copy;
+    shift(copy, -start);
+  }
+
+  #makeRoom(fields: number): void {
+    const room = Math.max(fields, Math.min(2 * this.ids.length, FIELDS_MAX));
+    this.offsets = new Int32Array(4 * room);
+    this.ids = new Uint8Array(room);
+    this.hidden = new Uint8Array(room);
   }
 
   #findOther(lowerName: string, from: number): number {
@@ -226,7 +242,6 @@ function copyFacts(from: Head, to: Head): void {
 }
 
 function shift(head: Head, by: number): void {
-  for (let i = 0; i < 4 * head.count; i++) head.offsets[i] = (head.offsets[i] ?? 0) + by;
   head.start += by;
   head.end += by;
   head.fieldsStart += by;
@@ -240,5 +255,10 @@ function shift(head: Head, by: number): void {
   head.reasonStart += by;
   head.reasonEnd += by;
 }
+
+/** A copy has room for as much: the heads of browsers fit. */
+const COPY_BYTES_MIN = 1_024;
+/** A larger buffer is not kept for the next head. */
+const KEPT_BYTES_MAX = 4_096;
 
 const NOTHING: Buffer = Buffer.alloc(0);

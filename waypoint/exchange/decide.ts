@@ -135,7 +135,9 @@ function forward(
     | undefined,
 ): Decision {
   const edits = routed === undefined ? PLAIN : editsFor(routed.rule, routed.backend);
-  const rewritten = routed === undefined ? request.path : rewrittenPath(request, routed);
+  const { rewrite } = edits;
+  const rewritten =
+    rewrite === undefined ? request.path : withPath(request.path, rewrite, routed?.pathPrefix);
   const isChanged = rewritten !== request.path || rewritten !== request.http1?.path;
   const requestPlan: RequestPlan = {
     edits: edits.request,
@@ -163,9 +165,15 @@ interface RuleEdits {
   readonly request: HeadEdits;
   readonly response: HeadEdits;
   readonly authority: string | undefined;
+  readonly rewrite: PathRewrite | undefined;
 }
 
-const PLAIN: RuleEdits = { request: HYGIENE, response: NO_EDITS, authority: undefined };
+const PLAIN: RuleEdits = {
+  request: HYGIENE,
+  response: NO_EDITS,
+  authority: undefined,
+  rewrite: undefined,
+};
 const editsOfBackend = new WeakMap<RouteBackend, RuleEdits>();
 
 function editsFor(rule: RouteRule, backend: RouteBackend): RuleEdits {
@@ -177,10 +185,12 @@ function editsFor(rule: RouteRule, backend: RouteBackend): RuleEdits {
       (before, filter) => (filter.kind === kind ? inOrder(before, filter.edits) : before),
       first,
     );
+  const rewrite = filters.findLast((filter) => filter.kind === 'rewrite');
   const edits: RuleEdits = {
     request: merged('request-headers', HYGIENE),
     response: merged('response-headers', NO_EDITS),
-    authority: filters.findLast((filter) => filter.kind === 'rewrite')?.hostname,
+    authority: rewrite?.hostname,
+    rewrite: rewrite?.path,
   };
   editsOfBackend.set(backend, edits);
   return edits;
@@ -192,19 +202,6 @@ function inOrder(first: HeadEdits, second: HeadEdits): HeadEdits {
     dropped: [...first.dropped, ...second.dropped],
     appended: [...first.appended.filter(([name]) => !dropsName(second, name)), ...second.appended],
   };
-}
-
-function rewrittenPath(
-  request: RequestMessage,
-  routed: {
-    readonly rule: RouteRule;
-    readonly backend: RouteBackend;
-    readonly pathPrefix: string | undefined;
-  },
-): string {
-  const filters = [...routed.rule.filters, ...routed.backend.filters];
-  const rewrite = filters.findLast((filter) => filter.kind === 'rewrite')?.path;
-  return rewrite === undefined ? request.path : withPath(request.path, rewrite, routed.pathPrefix);
 }
 
 /** The target with another path, or another beginning of it; its query stays. */

@@ -124,12 +124,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     const decision = this.#decision;
     if (decision.kind !== 'forward' || this.#phase === 'ended') return;
     const { chooser, servers, random } = this.#host;
-    const chosen = chooser.choose(
-      decision.target,
-      this.#failed ?? NOBODY,
-      (uid) => servers.load(uid),
-      random,
-    );
+    const chosen = chooser.choose(decision.target, this.#failed ?? NOBODY, servers.load, random);
     if ('reason' in chosen) {
       this.#unavailable('UH', chosen.reason);
       return;

@@ -1,7 +1,6 @@
-import type { ByteOutput } from '#codec/http1/byte-output.ts';
 import type { Http1Events } from '#codec/http1/events.ts';
 import { faultStatus, HTTP1_FAULTS, type Http1Fault } from '#codec/http1/faults.ts';
-import type { Head } from '#codec/http1/head.ts';
+import { Head } from '#codec/http1/head.ts';
 import type { HeadTables } from '#codec/http1/message-reader.ts';
 import { Http1Server } from '#codec/http1/server.ts';
 import { trailersToHttp2 } from '#codec/http1/to-http2.ts';
@@ -15,16 +14,13 @@ import type { Channel, ChannelUser } from '../channel/channel.ts';
 import type { ClientEnd, ClientUser } from '../exchange/ends.ts';
 import type { RequestMessage, ResponseMessage } from '../request/head.ts';
 import { Http1Request } from './http1-messages.ts';
+import { Http1Output, type Http1OutputHost } from './http1-output.ts';
 
 /** What the HTTP/1 connections of a worker share. */
-export interface Http1Host {
+export interface Http1Host extends Http1OutputHost {
   readonly loop: Loop;
   readonly requestTables: HeadTables;
   readonly responseTables: HeadTables;
-  /** Points at `scratch` for one call at a time. */
-  readonly output: ByteOutput;
-  /** Holds the largest head that we pass on. */
-  readonly scratch: Buffer;
 }
 
 /** How often a connection looks how long it has been in its phase. */
@@ -33,8 +29,6 @@ const LOOK_MS = 15_000;
 const HEAD_DEADLINE_MS = 60_000;
 /** … and how long it may keep a connection without asking for anything. */
 const IDLE_DEADLINE_MS = 3_600_000;
-/** Larger pieces of a body are not copied once more to be framed. */
-const COPY_BYTES_MAX = 2_048;
 
 /** Told of the requests of a client, and of the end of its connection. */
 export interface DownstreamOwner {
@@ -54,6 +48,9 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   readonly #owner: DownstreamOwner;
   readonly #channel: Channel;
   readonly #codec: Http1Server;
+  readonly #output: Http1Output;
+  /** Of the request in progress: there is one at a time. */
+  readonly #head = new Head('request', 0);
   /** Bytes that belong behind the response in progress. */
   readonly #held = new PendingBytes();
   /** An exchange has begun, and its end has not been told to its user, nor by it. */
@@ -71,6 +68,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#owner = owner;
     this.#codec = new Http1Server({}, host.requestTables, this);
     this.#channel = open(this);
+    this.#output = new Http1Output(host, this.#channel);
     this.#phaseSinceMs = host.loop.nowMs;
     host.loop.timers.schedule(this.#tasks, host.loop.nowMs + LOOK_MS);
   }
@@ -114,7 +112,8 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   // --- Http1Events
 
   onHead(head: Head): void {
-    const request = new Http1Request(head.copy());
+    head.copyTo(this.#head);
+    const request = new Http1Request(this.#head);
     this.#inExchange = true;
     this.#bodyless = request.method === 'HEAD';
     this.#owner.onRequest(this, request);
@@ -145,8 +144,8 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
       [':status', String(status)],
       ['content-length', '0'],
     ];
-    this.#send((output) => this.#codec.sendHeaders(output, headers, true));
-    this.#send((output) => this.#codec.sendEnd(output));
+    this.#sent(this.#codec.sendHeaders(this.#output.room, headers, true));
+    this.#sent(this.#codec.sendEnd(this.#output.room));
     this.#endIfSent();
   }
 
@@ -157,37 +156,32 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   }
 
   interim(status: number, fields: readonly Header[]): void {
+    if (this.#closed) return;
     const headers: Header[] = [[':status', String(status)], ...fields];
-    this.#send((output) => this.#codec.sendHeaders(output, headers, false));
+    this.#sent(this.#codec.sendHeaders(this.#output.room, headers, false));
   }
 
   respond(response: ResponseMessage, plan: ResponsePlan): void {
+    if (this.#closed) return;
     const { http1, status } = response;
     this.#bodyless ||= status === 204 || status === 304;
     if (http1 !== undefined) {
-      this.#send((output) => this.#codec.sendHead(output, http1, plan));
+      this.#sent(this.#codec.sendHead(this.#output.room, http1, plan));
       return;
     }
     const headers: Header[] = [[':status', String(status)], ...response.fields()];
-    this.#send((output) => this.#codec.sendHeaders(output, headers, !response.hasBody, plan));
+    this.#sent(this.#codec.sendHeaders(this.#output.room, headers, !response.hasBody, plan));
   }
 
   body(bytes: Buffer, start: number, end: number): void {
-    if (!this.#inExchange || this.#bodyless) return;
-    const length = end - start;
-    if (length <= COPY_BYTES_MAX) {
-      this.#send((output) => this.#codec.sendBody(output, bytes, start, end) === end);
-      return;
-    }
-    this.#send((output) => this.#codec.beginChunk(output, length));
-    this.#channel.write(bytes, start, end);
-    this.#send((output) => this.#codec.endChunk(output));
+    if (this.#closed || !this.#inExchange || this.#bodyless) return;
+    this.#output.body(this.#codec, bytes, start, end);
   }
 
   finish(trailers: readonly Header[] | undefined): void {
     if (!this.#inExchange) return;
     this.#inExchange = false;
-    this.#send((output) => this.#codec.sendEnd(output, trailers));
+    if (!this.#closed) this.#sent(this.#codec.sendEnd(this.#output.room, trailers));
     this.#endIfSent();
     // What was held back is looked at when nobody is in the middle of a call any more.
     if (this.#held.length > 0) this.#host.loop.atTurnEnd(this.#tasks);
@@ -245,15 +239,10 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     return taken;
   }
 
-  #send(write: (output: ByteOutput) => boolean): void {
-    if (this.#closed) return;
-    const { output, scratch } = this.#host;
-    output.point(scratch, 0, scratch.length);
-    if (!write(output)) {
-      this.close('the head of the response is too large');
-      return;
-    }
-    if (output.end > 0) this.#channel.write(scratch, 0, output.end);
+  /** What was written goes out, if it is complete. */
+  #sent(complete: boolean): void {
+    if (complete) this.#output.send();
+    else this.close('the head of the response is too large');
   }
 
   #endIfSent(): void {

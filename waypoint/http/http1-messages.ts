@@ -3,11 +3,10 @@ import type { Header } from '#codec/http2/field.ts';
 
 import type { RequestMessage, ResponseMessage } from '../request/head.ts';
 
-/** What every HTTP/1 message is: a head of its own, of which only what is asked for becomes text. */
+/** What every HTTP/1 message is: a head, of which only what is asked for becomes text. */
 abstract class Http1Message {
   readonly http1: Head;
 
-  /** `head`: a copy that nobody else uses. */
   constructor(head: Head) {
     this.http1 = head;
   }
@@ -36,6 +35,7 @@ abstract class Http1Message {
 export class Http1Request extends Http1Message implements RequestMessage {
   path: string;
 
+  /** `head`: for as long as the exchange lasts. */
   constructor(head: Head) {
     super(head);
     this.path = head.path;
@@ -62,6 +62,7 @@ export class Http1Request extends Http1Message implements RequestMessage {
   }
 }
 
+/** Its head is the parser's: it is valid during the call that hands it on. */
 export class Http1Response extends Http1Message implements ResponseMessage {
   get status(): number {
     return this.http1.status;

@@ -1,4 +1,3 @@
-import type { ByteOutput } from '#codec/http1/byte-output.ts';
 import { Http1Client } from '#codec/http1/client.ts';
 import type { Http1Events } from '#codec/http1/events.ts';
 import { HTTP1_FAULTS, type Http1Fault } from '#codec/http1/faults.ts';
@@ -13,10 +12,8 @@ import type { ServerEnd, ServerFailure, ServerUser } from '../exchange/ends.ts';
 import type { RequestMessage } from '../request/head.ts';
 import type { Http1Host } from './http1-downstream.ts';
 import { Http1Response } from './http1-messages.ts';
+import { Http1Output } from './http1-output.ts';
 import { requestHeaders } from './http2-messages.ts';
-
-/** Larger pieces of a body are not copied once more to be framed. */
-const COPY_BYTES_MAX = 2_048;
 
 /** Whoever keeps the connection between two exchanges. */
 export interface UpstreamOwner {
@@ -32,6 +29,7 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
   readonly #owner: UpstreamOwner;
   readonly #channel: Channel;
   readonly #codec: Http1Client;
+  readonly #output: Http1Output;
   readonly #idleTimer: Timer = { onTimer: () => this.close(), onFault: () => this.close() };
   /** Of the exchange in progress. */
   #user: ServerUser | undefined;
@@ -47,6 +45,7 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
     this.#owner = owner;
     this.#codec = new Http1Client({}, host.responseTables, this);
     this.#channel = open(this);
+    this.#output = new Http1Output(host, this.#channel);
   }
 
   /** For one exchange, whose answer goes to `user`. */
@@ -81,28 +80,21 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
     this.#responseEnded = false;
     const { http1 } = request;
     if (http1 !== undefined) {
-      return this.#send((output) => this.#codec.sendHead(output, http1, plan));
+      return this.#sent(this.#codec.sendHead(this.#output.room, http1, plan));
     }
     const headers = requestHeaders(request, plan);
-    return this.#send((output) => this.#codec.sendHeaders(output, headers, !request.hasBody));
+    return this.#sent(this.#codec.sendHeaders(this.#output.room, headers, !request.hasBody));
   }
 
   body(bytes: Buffer, start: number, end: number): void {
     if (this.#user === undefined || this.#requestEnded) return;
-    const length = end - start;
-    if (length <= COPY_BYTES_MAX) {
-      this.#send((output) => this.#codec.sendBody(output, bytes, start, end) === end);
-      return;
-    }
-    this.#send((output) => this.#codec.beginChunk(output, length));
-    this.#channel.write(bytes, start, end);
-    this.#send((output) => this.#codec.endChunk(output));
+    this.#output.body(this.#codec, bytes, start, end);
   }
 
   finish(trailers: readonly Header[] | undefined): void {
     if (this.#user === undefined || this.#requestEnded) return;
     this.#requestEnded = true;
-    this.#send((output) => this.#codec.sendEnd(output, trailers));
+    this.#sent(this.#codec.sendEnd(this.#output.room, trailers));
     if (this.#codec.sendingEnded) this.#channel.finish();
     this.#endExchange();
   }
@@ -151,7 +143,7 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
   onHead(head: Head): void {
     const user = this.#user;
     if (user === undefined) return;
-    const response = new Http1Response(head.copy());
+    const response = new Http1Response(head);
     const { status } = response;
     if (status < 200 && status !== 101) user.onInterim(status, response.fields());
     else user.onResponse(response);
@@ -181,17 +173,14 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
     return this.#served > 0 && !this.#codec.responseBegun;
   }
 
-  #send(write: (output: ByteOutput) => boolean): boolean {
-    if (this.#closed) return false;
-    const { output, scratch } = this.#host;
-    output.point(scratch, 0, scratch.length);
-    if (!write(output)) {
+  /** What was written goes out, if it is complete. */
+  #sent(complete: boolean): boolean {
+    if (complete) this.#output.send();
+    else {
       this.#channel.abort();
       this.#gone({ kind: 'broken', reason: 'the head of the request is too large' });
-      return false;
     }
-    if (output.end > 0) this.#channel.write(scratch, 0, output.end);
-    return true;
+    return complete;
   }
 
   #endExchange(): void {

@@ -18,7 +18,7 @@ export interface RequestHead {
 
 /** What either kind of message can be asked for when it is passed on. */
 export interface Message {
-  /** As it came by HTTP/1; undefined for HTTP/2. Kept by the exchange: a copy. */
+  /** As it came by HTTP/1; undefined for HTTP/2. A request's lives as long as its exchange, a response's during the call. */
   readonly http1: Head | undefined;
   /** Its fields without those that end here, in order, names in lower case, no pseudo headers. */
   fields(): readonly Header[];

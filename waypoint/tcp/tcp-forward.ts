@@ -73,7 +73,7 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
       return;
     }
     const { chooser, servers, random } = host;
-    const chosen = chooser.choose(facts.target, new Set(), (uid) => servers.load(uid), random);
+    const chosen = chooser.choose(facts.target, new Set(), servers.load, random);
     if ('reason' in chosen) {
       this.#fail('UH', chosen.reason);
       return;

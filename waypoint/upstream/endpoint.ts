@@ -1,11 +1,6 @@
 import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import type { Identity } from '#common/tls/spiffe.ts';
-import {
-  type Chosen,
-  chooseIp,
-  drawByWeight,
-  usableEndpoints,
-} from '#dataplane/state/load-balance.ts';
+import { chooseIp, drawByWeight, usableEndpoints } from '#dataplane/state/load-balance.ts';
 import type { WorkloadUid } from '#dataplane/state/names.ts';
 import { type Service, serviceKey } from '#dataplane/state/service.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
@@ -39,7 +34,7 @@ export type LoadOf = (uid: WorkloadUid) => number;
 export class EndpointChooser {
   readonly #view: MeshView;
   readonly #source: () => Workload | undefined;
-  readonly #usable = new Map<Service, Map<number, readonly Chosen[]>>();
+  readonly #usable = new Map<Service, Map<number, readonly UpstreamEndpoint[]>>();
 
   /** `source`: the waypoint itself, from which nearness is measured. */
   constructor(view: MeshView, source: () => Workload | undefined) {
@@ -65,15 +60,10 @@ export class EndpointChooser {
     const fresh =
       avoid.size === 0 ? usable : usable.filter(({ workload }) => !avoid.has(workload.uid));
     const chosen = lessLoaded(fresh.length > 0 ? fresh : usable, loadOf, random);
-    if (chosen === undefined)
-      return { reason: `no healthy endpoint of ${service.hostname}:${port}` };
-    const ip = chooseIp(chosen.workload, service, undefined);
-    if (ip === undefined)
-      return { reason: `${chosen.workload.name} has no address that ${service.hostname} permits` };
-    return endpointAt(chosen.workload, { ip, port: chosen.port }, service);
+    return chosen ?? { reason: `no healthy endpoint of ${service.hostname}:${port}` };
   }
 
-  #usableFor(service: Service, servicePort: number): readonly Chosen[] {
+  #usableFor(service: Service, servicePort: number): readonly UpstreamEndpoint[] {
     let ports = this.#usable.get(service);
     if (ports === undefined) {
       ports = new Map();
@@ -81,31 +71,40 @@ export class EndpointChooser {
     }
     let usable = ports.get(servicePort);
     if (usable === undefined) {
-      const source = this.#source();
-      const endpoints = this.#view.endpoints(serviceKey(service)).values();
-      usable =
-        source === undefined
-          ? []
-          : usableEndpoints({ service, endpoints, source, servicePort, lookingFor: 'workload' });
+      usable = this.#findUsable(service, servicePort);
       ports.set(servicePort, usable);
     }
     return usable;
   }
+
+  #findUsable(service: Service, servicePort: number): readonly UpstreamEndpoint[] {
+    const source = this.#source();
+    if (source === undefined) return [];
+    const endpoints = this.#view.endpoints(serviceKey(service)).values();
+    const lookingFor = 'workload';
+    return usableEndpoints({ service, endpoints, source, servicePort, lookingFor }).flatMap(
+      ({ workload, port }) => {
+        // None of a family that the service permits: it can't be asked.
+        const ip = chooseIp(workload, service, undefined);
+        return ip === undefined ? [] : [endpointAt(workload, { ip, port }, service)];
+      },
+    );
+  }
 }
 
 function lessLoaded(
-  usable: readonly Chosen[],
+  usable: readonly UpstreamEndpoint[],
   loadOf: LoadOf,
   random: () => number,
-): Chosen | undefined {
+): UpstreamEndpoint | undefined {
   const one = drawByWeight(usable, capacityOf, random);
-  if (one === undefined || usable.length === 1) return one;
+  if (usable.length === 1) return one;
   const other = drawByWeight(usable, capacityOf, random);
-  if (other === undefined) return one;
+  if (one === undefined || other === undefined) return one;
   return loadOf(other.workload.uid) < loadOf(one.workload.uid) ? other : one;
 }
 
-function capacityOf({ workload }: Chosen): number {
+function capacityOf({ workload }: UpstreamEndpoint): number {
   return workload.capacity;
 }
 

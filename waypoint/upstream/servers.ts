@@ -7,7 +7,7 @@ import { Http1Upstream } from '../http/http1-upstream.ts';
 import { Http2ServerEnd } from '../http/http2-server-end.ts';
 import { Http2Session, type SessionHost, type SessionOwner } from '../http/http2-session.ts';
 import type { ChannelWaiter, Dialer, Dialing } from './dialer.ts';
-import type { UpstreamEndpoint } from './endpoint.ts';
+import type { LoadOf, UpstreamEndpoint } from './endpoint.ts';
 
 export type ServerProtocol = 'http1' | 'http2';
 
@@ -30,6 +30,8 @@ export interface Acquiring {
 
 /** The HTTP connections of a worker to the endpoints behind it, by endpoint and protocol. */
 export class Servers {
+  /** Requests that an endpoint has now. */
+  readonly load: LoadOf = (uid) => this.#loads.get(uid) ?? 0;
   readonly #host: SessionHost & Http1Host;
   readonly #dialer: Dialer;
   readonly #idle = new Map<string, Http1Upstream[]>();
@@ -39,11 +41,6 @@ export class Servers {
   constructor(host: SessionHost & Http1Host, dialer: Dialer) {
     this.#host = host;
     this.#dialer = dialer;
-  }
-
-  /** Requests that an endpoint has now. */
-  load(uid: WorkloadUid): number {
-    return this.#loads.get(uid) ?? 0;
   }
 
   /** An exchange with the endpoint begins (+1), or has ended (-1). */
