@@ -1,8 +1,10 @@
+import { tunnelComparison } from './figures.ts';
 import { startHaproxies } from './haproxy.ts';
-import { type Measured, measure, type Path } from './measure.ts';
+import { type Measured, measure, type Path, wrkCommand } from './measure.ts';
 import { startNodeTunnels } from './node-tunnels.ts';
 import type { BenchOptions } from './options.ts';
-import { BASELINE, DIRECT } from './statistics.ts';
+import { DIRECT } from './statistics.ts';
+import { GATE_NODE, startWaypointPath } from './waypoint/path.ts';
 import { type BenchWorld, createBenchWorld, STREAM_PORT, WEB_PATH, WEB_PORT } from './world.ts';
 
 /** How long proxies may take until a request passes. */
@@ -10,21 +12,42 @@ const READY_DEADLINE_SECONDS = 20;
 
 /** Builds a fresh world, starts the column's proxies in it, measures, and removes everything. */
 export async function measureColumn(name: string, options: BenchOptions): Promise<Measured> {
-  const bench = await createBenchWorld();
+  return await withColumn(name, options, (bench, path) => measure(bench, path, options));
+}
+
+/** The same, but says how to load the column instead of measuring it, and stays until the process ends. */
+export async function holdColumn(name: string, options: BenchOptions): Promise<never> {
+  return await withColumn(name, options, async (bench, path) => {
+    const load = wrkCommand(path, { seconds: options.seconds }).join(' ');
+    console.log(`measured processes: ${path.pids.join(' ') || 'none'}`);
+    console.log(`others on the path: ${path.others?.join(' ') ?? 'none'}`);
+    console.log(`files: ${bench.world.directory}`);
+    console.log(`load: nsenter --net=${bench.client.netns} -- ${load}`);
+    return await new Promise<never>(() => undefined);
+  });
+}
+
+async function withColumn<T>(
+  name: string,
+  options: BenchOptions,
+  use: (bench: BenchWorld, path: Path) => Promise<T>,
+): Promise<T> {
+  const bench = await createBenchWorld(options.subject === 'waypoint' ? [GATE_NODE] : []);
   try {
     const path = await startProxies(name, bench, options);
     await untilAnswered(bench, path);
-    return await measure(bench, path, options);
+    return await use(bench, path);
   } finally {
     await bench.world.dispose();
   }
 }
 
 async function startProxies(name: string, bench: BenchWorld, options: BenchOptions): Promise<Path> {
+  if (options.subject === 'waypoint') return startWaypointPath(bench, name);
   if (name === DIRECT) {
     return { pids: [], address: bench.server.ipv4, webPort: WEB_PORT, streamPort: STREAM_PORT };
   }
-  if (name === BASELINE) return startHaproxies(bench);
+  if (name === tunnelComparison.baseline) return startHaproxies(bench);
   return startNodeTunnels(bench, options.peers.find((peer) => peer.name === name)?.command);
 }
 

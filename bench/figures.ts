@@ -1,5 +1,5 @@
 /** What is measured together; `--only` chooses among these. */
-export type FigureGroup = 'requests' | 'latency' | 'connections' | 'stream' | 'memory';
+export type FigureGroup = 'requests' | 'latency' | 'connections' | 'stream' | 'memory' | 'rules';
 
 export type FigureKey =
   | 'requestsPerSecond'
@@ -7,6 +7,7 @@ export type FigureKey =
   | 'cpuSecondsPer100kRequests'
   | 'p50Us'
   | 'p99Us'
+  | 'addedP50Us'
   | 'connectionsPerSecond'
   | 'cpuSecondsPer10kConnections'
   | 'gigabitsUp'
@@ -14,13 +15,15 @@ export type FigureKey =
   | 'gigabitsDown'
   | 'cpuSecondsPerGbDown'
   | 'restMb'
-  | 'kbPerIdleConnection';
+  | 'kbPerIdleConnection'
+  | 'percentByRules';
 
 /** One column's figures of one round; a group that was not measured is absent. */
 export type Sample = Partial<Readonly<Record<FigureKey, number>>>;
 
-/** A bound for the ratio ours/haproxy. */
+/** A bound for the ratio ours/baseline, or for what is ours alone. */
 export interface Target {
+  readonly of?: 'ours';
   readonly atLeast?: number;
   readonly atMost?: number;
 }
@@ -35,11 +38,20 @@ export interface Figure {
   readonly target?: Target;
 }
 
-/**
- * Every figure, in the order of the table. Figures of processes (CPU, memory) count both proxies
- * of the path together: the client's and the server's.
- */
-export const figures: readonly Figure[] = [
+/** What is compared with what. */
+export interface Comparison {
+  /** The column that targets compare ours with. */
+  readonly baseline: string;
+  /** The path that every column is a case of, for people. */
+  readonly path: string;
+  /** Whose CPU time and memory the figures are. */
+  readonly whose: string;
+  /** In the order of the table. */
+  readonly figures: readonly Figure[];
+}
+
+/** Figures of node tunnels: those of processes (CPU, memory) count the client's and the server's together. */
+const tunnelFigures: readonly Figure[] = [
   {
     key: 'requestsPerSecond',
     group: 'requests',
@@ -105,11 +117,68 @@ export const figures: readonly Figure[] = [
   },
 ];
 
-/** Every group, in the order in which it is measured. */
-export const figureGroups: readonly FigureGroup[] = [
-  'requests',
-  'latency',
-  'connections',
-  'stream',
-  'memory',
+/** Figures of a waypoint: those of processes count it alone, the others the whole path. */
+const waypointFigures: readonly Figure[] = [
+  {
+    key: 'requestsPerSecond',
+    group: 'requests',
+    title: 'requests/s, 64 connections',
+    decimals: 0,
+    target: { atLeast: 1.8 },
+  },
+  { key: 'p99At64Us', group: 'requests', title: 'p99 at 64 connections, µs', decimals: 0 },
+  {
+    key: 'cpuSecondsPer100kRequests',
+    group: 'requests',
+    title: 'CPU s per 100,000 requests',
+    decimals: 2,
+    target: { atMost: 0.3 },
+  },
+  { key: 'p50Us', group: 'latency', title: 'p50 at one connection, µs', decimals: 0 },
+  {
+    key: 'addedP50Us',
+    group: 'latency',
+    title: 'p50 above direct, µs',
+    decimals: 0,
+    target: { atMost: 0.55 },
+  },
+  { key: 'p99Us', group: 'latency', title: 'p99 at one connection, µs', decimals: 0 },
+  {
+    key: 'restMb',
+    group: 'memory',
+    title: 'MB at rest (PSS)',
+    decimals: 0,
+    target: { of: 'ours', atMost: 80 },
+  },
+  {
+    key: 'kbPerIdleConnection',
+    group: 'memory',
+    title: 'KB per idle connection (PSS)',
+    decimals: 1,
+  },
+  {
+    key: 'percentByRules',
+    group: 'rules',
+    title: 'CPU of a request, % more by 1,000 rules',
+    decimals: 1,
+    target: { of: 'ours', atMost: 5 },
+  },
 ];
+
+export const tunnelComparison: Comparison = {
+  baseline: 'haproxy',
+  path: 'Two proxies in a row, mutual TLS between them',
+  whose: 'both proxies together',
+  figures: tunnelFigures,
+};
+export const waypointComparison: Comparison = {
+  baseline: 'envoy',
+  path: 'A waypoint between two node tunnels, HTTP/1.1 with answers of 1 KB',
+  whose: 'the waypoint alone',
+  figures: waypointFigures,
+};
+
+/** The groups of a comparison, in the order of its table. */
+export function groupsOf({ figures }: Comparison): readonly FigureGroup[] {
+  return [...new Set(figures.map(({ group }) => group))];
+}

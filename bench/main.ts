@@ -3,11 +3,11 @@ import { availableParallelism, release } from 'node:os';
 
 import { becomeRoot } from '#tests/bed/root.ts';
 
-import { measureColumn } from './columns.ts';
+import { holdColumn, measureColumn } from './columns.ts';
 import type { Sample } from './figures.ts';
-import { type BenchOptions, readOptions, usage } from './options.ts';
+import { type BenchOptions, comparisonOf, readOptions, usage } from './options.ts';
 import { renderTable, renderVerdict } from './report.ts';
-import { summarise } from './statistics.ts';
+import { summarise, withAddedLatency } from './statistics.ts';
 
 const given = readOptions(process.argv.slice(2));
 switch (given.kind) {
@@ -43,20 +43,23 @@ async function run(options: BenchOptions): Promise<number> {
     process.on(name, () => process.exit(1));
   }
   const columns = [...options.proxies, ...options.peers.map((peer) => peer.name)];
+  if (options.hold) await holdColumn(columns[0] ?? '', options);
   const samples = new Map<string, Sample[]>(columns.map((name) => [name, []]));
   const problems: string[] = [];
   for (let round = 1; round <= options.rounds; round++) {
+    const measuredNow = new Map<string, Sample>();
     for (const name of columns) {
       const where = `round ${round} of ${options.rounds}, ${name}`;
       console.error(`measuring: ${where}`);
       try {
         const measured = await measureColumn(name, options);
-        samples.get(name)?.push(measured.sample);
+        measuredNow.set(name, measured.sample);
         problems.push(...measured.problems.map((problem) => `${where}: ${problem}`));
       } catch (error) {
         problems.push(`${where}: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
+    for (const [name, sample] of withAddedLatency(measuredNow)) samples.get(name)?.push(sample);
   }
   report(options, { columns, samples, problems });
   return problems.length > 0 ? 1 : 0;
@@ -81,13 +84,14 @@ function report(
     readonly problems: readonly string[];
   },
 ): void {
-  const rows = summarise(found.samples);
+  const comparison = comparisonOf(options.subject);
+  const rows = summarise(found.samples, comparison);
   console.log(
-    `\nTwo proxies in a row, mutual TLS between them; load, proxies and servers share ${availableParallelism()} cores.` +
-      `\nMedians of ${options.rounds} rounds of ${options.seconds} s each (± half the range); CPU and memory of both proxies together.\n`,
+    `\n${comparison.path}; load, proxies and servers share ${availableParallelism()} cores.` +
+      `\nMedians of ${options.rounds} rounds of ${options.seconds} s each (± half the range); CPU and memory of ${comparison.whose}.\n`,
   );
-  console.log(renderTable(rows, found.columns));
-  console.log(`\n${renderVerdict(rows)}`);
+  console.log(renderTable(rows, found.columns, comparison));
+  console.log(`\n${renderVerdict(rows, comparison)}`);
   for (const problem of found.problems) console.error(`PROBLEM: ${problem}`);
   if (options.out === undefined) return;
   const machine = { cores: availableParallelism(), kernel: release(), node: process.version };

@@ -4,16 +4,21 @@ import { fileURLToPath } from 'node:url';
 import type { FigureGroup, Sample } from './figures.ts';
 import { type Parsed, parseIperf, parseWrk, type WrkResult } from './load-output.ts';
 import { cpuSecondsOf, pssBytesOf } from './processes.ts';
+import { percentAbove } from './statistics.ts';
 import { type BenchWorld, WEB_PATH } from './world.ts';
 
 /** The proxies of one column, running, and how the load reaches the servers through them. */
 export interface Path {
-  /** The proxies' processes; their children count with them. Empty for no proxies. */
+  /** Processes whose CPU time and memory are measured; their children count with them. May be empty. */
   readonly pids: readonly number[];
+  /** Further proxies that the traffic must pass through. */
+  readonly others?: readonly number[];
   /** Address that the client connects to. */
   readonly address: string;
   readonly webPort: number;
   readonly streamPort: number;
+  /** Settles when the proxy has so many routing rules. Absent: it can't be told. */
+  readonly rules?: (count: number) => Promise<void>;
 }
 
 export interface Measured {
@@ -27,6 +32,9 @@ type Figures = { -readonly [Key in keyof Sample]: Sample[Key] };
 const BUSY_CONNECTIONS = 64;
 const NEW_CONNECTIONS_AT_ONCE = 16;
 const IDLE_CONNECTIONS = 2000;
+const MANY_RULES = 1000;
+/** Many rules and few take turns, so that a machine that is slower for a while slows both. */
+const RULE_TURNS = 3;
 /** For allocators and collectors to come to rest before memory is read. */
 const SETTLE_MS = 1500;
 /** On top of the load's own time. */
@@ -49,7 +57,23 @@ export async function measure(
   if (options.groups.includes('connections')) await run.measureConnections();
   if (options.groups.includes('stream')) await run.measureStream();
   if (options.groups.includes('memory')) await run.measureIdle();
+  if (options.groups.includes('rules')) await run.measureRules();
   return { sample: run.figures, problems: run.problems };
+}
+
+/** The load of requests. */
+export function wrkCommand(
+  { address, webPort }: Path,
+  of: {
+    readonly connections?: number;
+    readonly seconds: number;
+    readonly extra?: readonly string[];
+  },
+): readonly string[] {
+  const { connections = BUSY_CONNECTIONS, seconds, extra = [] } = of;
+  const size = ['--threads', '1', '--connections', String(connections)];
+  const url = `http://${address}:${webPort}${WEB_PATH}`;
+  return ['wrk', ...size, '--duration', `${seconds}s`, '--latency', ...extra, url];
 }
 
 class Run {
@@ -122,6 +146,26 @@ class Run {
     }
   }
 
+  /** What a request costs with many rules, against one. */
+  async measureRules(): Promise<void> {
+    const { rules } = this.#path;
+    if (rules === undefined) return;
+    const perRequest = { few: [] as number[], many: [] as number[] };
+    for (let turn = 0; turn < RULE_TURNS; turn++) {
+      for (const [kind, count] of [
+        ['few', 1],
+        ['many', MANY_RULES],
+      ] as const) {
+        await rules(count);
+        const { result, cpuSeconds } = await this.#load(BUSY_CONNECTIONS);
+        perRequest[kind].push(cpuSeconds / result.requests);
+      }
+    }
+    await rules(1);
+    const percent = percentAbove(perRequest.many, perRequest.few);
+    if (percent !== undefined) this.figures.percentByRules = percent;
+  }
+
   get #hasProxies(): boolean {
     return this.#path.pids.length > 0;
   }
@@ -130,10 +174,7 @@ class Run {
     connections: number,
     extra: readonly string[] = [],
   ): Promise<{ readonly result: WrkResult; readonly cpuSeconds: number }> {
-    const { address, webPort } = this.#path;
-    const size = ['--threads', '1', '--connections', String(connections)];
-    const command = ['wrk', ...size, '--duration', `${this.#seconds}s`, '--latency', ...extra];
-    command.push(`http://${address}:${webPort}${WEB_PATH}`);
+    const command = wrkCommand(this.#path, { connections, seconds: this.#seconds, extra });
     const { result, cpuSeconds } = await this.#timed(command, parseWrk);
     this.problems.push(...result.problems.map((each) => `${connections} connections: ${each}`));
     return { result, cpuSeconds };
@@ -158,16 +199,22 @@ class Run {
     parse: (output: string) => Parsed<T>,
   ): Promise<{ readonly result: T; readonly cpuSeconds: number }> {
     const { world, client } = this.#bench;
-    const before = this.#path.pids.map((pid) => cpuSecondsOf([pid]));
+    const { pids, others = [] } = this.#path;
+    const all = [...pids, ...others];
+    const before = all.map((pid) => cpuSecondsOf([pid]));
     const deadlineMs = this.#seconds * 1000 + LOAD_DEADLINE_MS;
     const { stdout, stderr } = await world.run(client, command, { deadlineMs });
-    const spent = this.#path.pids.map((pid, index) => cpuSecondsOf([pid]) - (before[index] ?? 0));
+    const spent = all.map((pid, index) => cpuSecondsOf([pid]) - (before[index] ?? 0));
     const parsed = parse(stdout === '' ? stderr : stdout);
     if (parsed.kind === 'unreadable') throw new Error(parsed.why);
     // A figure of a path that the traffic did not take would look splendid.
     if (spent.some((seconds) => seconds <= 0)) {
       this.problems.push(`"${command[0]}" did not pass through every proxy: one used no CPU time`);
     }
-    return { result: parsed.result, cpuSeconds: spent.reduce((sum, seconds) => sum + seconds, 0) };
+    const measured = spent.slice(0, pids.length);
+    return {
+      result: parsed.result,
+      cpuSeconds: measured.reduce((sum, seconds) => sum + seconds, 0),
+    };
   }
 }

@@ -1,6 +1,7 @@
 import { writeMeshConfiguration } from '#tests/bed/mesh-configuration.ts';
 import { startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { NodeTunnel } from '#tests/bed/node-tunnel.ts';
+import type { Pod } from '#tests/bed/world.ts';
 
 import type { Path } from './measure.ts';
 import { type BenchWorld, STREAM_PORT, WEB_PORT } from './world.ts';
@@ -17,9 +18,26 @@ export async function startNodeTunnels(
   command?: readonly string[],
 ): Promise<Path> {
   const { world, server } = bench;
-  const configuration = writeMeshConfiguration(world);
+  const pids = await startTunnels(bench, { pods: world.pods, command });
+  return { pids, address: server.ipv4, webPort: WEB_PORT, streamPort: STREAM_PORT };
+}
+
+interface Wanted {
+  /** Whose traffic goes through them. */
+  readonly pods: readonly Pod[];
+  /** As a local configuration has them. */
+  readonly services?: string;
+  readonly command?: readonly string[] | undefined;
+}
+
+/** One node tunnel for each node that has such a pod; their pids. */
+export async function startTunnels(
+  { world }: BenchWorld,
+  { pods, services = '[]', command }: Wanted,
+): Promise<readonly number[]> {
+  const configuration = writeMeshConfiguration(world, { services });
   const pids: number[] = [];
-  for (const node of world.nodes) {
+  for (const node of new Set(pods.map((pod) => pod.node))) {
     const tunnel = await NodeTunnel.start(world, node, {
       configuration,
       ...(await startNodeAuthority(world, node)),
@@ -28,6 +46,6 @@ export async function startNodeTunnels(
     });
     pids.push(tunnel.process.pid);
   }
-  for (const pod of world.pods) await world.enrol(pod);
-  return { pids, address: server.ipv4, webPort: WEB_PORT, streamPort: STREAM_PORT };
+  for (const pod of pods) await world.enrol(pod);
+  return pids;
 }

@@ -1,4 +1,4 @@
-import { type Figure, type FigureKey, figures, type Sample, type Target } from './figures.ts';
+import type { Comparison, Figure, FigureKey, Sample, Target } from './figures.ts';
 
 /** One figure over all rounds of one column. */
 export interface Spread {
@@ -8,11 +8,9 @@ export interface Spread {
   readonly rounds: number;
 }
 
-/** The name of the column without any proxy: what the machine itself can do. */
+/** The name of the column without the proxy that is measured: what the rest of the path can do. */
 export const DIRECT = 'direct' as const;
-/** The name of the column that targets compare ours with. */
-export const BASELINE = 'haproxy' as const;
-/** The name of the column of this project's node tunnel. */
+/** The name of the column of this project's proxy. */
 export const OURS = 'ours' as const;
 
 export type Verdict = 'met' | 'missed';
@@ -21,9 +19,9 @@ export type Verdict = 'met' | 'missed';
 export interface Row {
   readonly key: FigureKey;
   readonly columns: ReadonlyMap<string, Spread>;
-  /** Ratio of the medians ours/haproxy; absent when either is. */
+  /** Ratio of the medians ours/baseline; absent when either is. */
   readonly ratio?: number;
-  /** Absent when the figure has no target or there is no ratio. */
+  /** Absent when the figure has no target, or nothing that it could be judged by. */
   readonly verdict?: Verdict;
 }
 
@@ -52,7 +50,10 @@ export function spread(values: readonly number[]): Spread | undefined {
  * Joins the samples of all rounds, by column name, to one row per figure that any column has.
  * Columns keep the order of the map.
  */
-export function summarise(samples: ReadonlyMap<string, readonly Sample[]>): Row[] {
+export function summarise(
+  samples: ReadonlyMap<string, readonly Sample[]>,
+  { baseline, figures }: Comparison,
+): Row[] {
   const rows: Row[] = [];
   for (const figure of figures) {
     const columns = new Map<string, Spread>();
@@ -63,25 +64,51 @@ export function summarise(samples: ReadonlyMap<string, readonly Sample[]>): Row[
       const found = spread(values);
       if (found !== undefined) columns.set(name, found);
     }
-    if (columns.size > 0) rows.push(compare(figure, columns));
+    if (columns.size > 0) rows.push(compare(figure, columns, baseline));
   }
   return rows;
 }
 
-/** Whether a ratio is within its bound; the bound itself is within. */
-export function judge(ratio: number, target: Target): Verdict {
-  const enough = target.atLeast === undefined || ratio >= target.atLeast;
-  const littleEnough = target.atMost === undefined || ratio <= target.atMost;
+/** How much more the median of some values is than that of others, in percent; undefined when there are none. */
+export function percentAbove(
+  values: readonly number[],
+  others: readonly number[],
+): number | undefined {
+  const [value, other] = [median(values), median(others)];
+  return value === undefined || other === undefined ? undefined : (value / other - 1) * 100;
+}
+
+/** The samples of one round, by column, each with what its p50 is above that of the column without the proxy. */
+export function withAddedLatency(round: ReadonlyMap<string, Sample>): ReadonlyMap<string, Sample> {
+  const base = round.get(DIRECT)?.p50Us;
+  const added = (name: string, sample: Sample): Sample =>
+    name === DIRECT || base === undefined || sample.p50Us === undefined
+      ? sample
+      : { ...sample, addedP50Us: sample.p50Us - base };
+  return new Map([...round].map(([name, sample]) => [name, added(name, sample)]));
+}
+
+/** Whether a value is within its bound; the bound itself is within. */
+export function judge(value: number, target: Target): Verdict {
+  const enough = target.atLeast === undefined || value >= target.atLeast;
+  const littleEnough = target.atMost === undefined || value <= target.atMost;
   return enough && littleEnough ? 'met' : 'missed';
 }
 
-function compare(figure: Figure, columns: ReadonlyMap<string, Spread>): Row {
+function compare(
+  { key, target }: Figure,
+  columns: ReadonlyMap<string, Spread>,
+  baseline: string,
+): Row {
   const ours = columns.get(OURS)?.median;
-  const baseline = columns.get(BASELINE)?.median;
-  if (ours === undefined || baseline === undefined || baseline === 0) {
-    return { key: figure.key, columns };
-  }
-  const ratio = ours / baseline;
-  if (figure.target === undefined) return { key: figure.key, columns, ratio };
-  return { key: figure.key, columns, ratio, verdict: judge(ratio, figure.target) };
+  const theirs = columns.get(baseline)?.median;
+  const ratio =
+    ours === undefined || theirs === undefined || theirs === 0 ? undefined : ours / theirs;
+  const judged = target?.of === 'ours' ? ours : ratio;
+  return {
+    key,
+    columns,
+    ...(ratio === undefined ? {} : { ratio }),
+    ...(judged === undefined || target === undefined ? {} : { verdict: judge(judged, target) }),
+  };
 }

@@ -2,13 +2,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { must } from '#tests/bed/process.ts';
-import { createWorld, type Pod, type World } from '#tests/bed/world.ts';
+import { createWorld, type NodeSpec, type Pod, type World } from '#tests/bed/world.ts';
 
 /**
  * The path that is measured: two pods with one wire between them, the load in one, the servers in the
- * other. No node forwards these packets, so that routing costs nobody anything.
+ * other. No node forwards these packets, so that routing costs nobody anything. A pod between them has a
+ * wire to each of them.
  *
- *     client: wrk, iperf3 ─ proxy ══ wire-a ──── wire-b ══ proxy ─ nginx, iperf3: server
+ *     client: wrk, iperf3 ─ proxy ═ wire-server ──── wire-client ═ proxy ─ nginx, iperf3: server
  */
 export interface BenchWorld {
   readonly world: World;
@@ -23,19 +24,22 @@ export const WEB_PATH = '/1k';
 const WEB_BYTES = 1024;
 const PREFIX = 'ambit-bench';
 
-/** Builds the pods and starts the servers. Dispose of `world` when done. */
-export async function createBenchWorld(): Promise<BenchWorld> {
+/** Builds the pods and starts the servers. `more`: further nodes with pods. Dispose of `world` when done. */
+export async function createBenchWorld(more: readonly NodeSpec[] = []): Promise<BenchWorld> {
   const world = await createWorld({
     prefix: PREFIX,
     nodes: [
       { name: 'node-a', pods: [{ name: 'client' }] },
       { name: 'node-b', pods: [{ name: 'server' }] },
+      ...more,
     ],
   });
   try {
     const client = world.pod('client');
     const server = world.pod('server');
-    await joinPods(client, server);
+    for (const [index, one] of world.pods.entries()) {
+      for (const other of world.pods.slice(index + 1)) await joinPods(one, other);
+    }
     startServers(world, server);
     return { world, client, server };
   } catch (error) {
@@ -44,19 +48,24 @@ export async function createBenchWorld(): Promise<BenchWorld> {
   }
 }
 
-/** A wire of its own, preferred to the way through the nodes. */
-async function joinPods(client: Pod, server: Pod): Promise<void> {
-  const pair = 'link add wire-a type veth peer name wire-b\n';
-  await must(['ip', '-batch', '-'], { netns: client.netns, input: pair });
-  const namespace = basename(server.netns);
-  await must(['ip', 'link', 'set', 'wire-b', 'netns', namespace], { netns: client.netns });
-  for (const [pod, device, other] of [
-    [client, 'wire-a', server],
-    [server, 'wire-b', client],
+/** A wire of its own, preferred to the way through the nodes. At each end it is called after the other. */
+async function joinPods(one: Pod, other: Pod): Promise<void> {
+  const pair = `link add ${wireTo(other)} type veth peer name ${wireTo(one)}\n`;
+  await must(['ip', '-batch', '-'], { netns: one.netns, input: pair });
+  const namespace = basename(other.netns);
+  await must(['ip', 'link', 'set', wireTo(one), 'netns', namespace], { netns: one.netns });
+  for (const [pod, far] of [
+    [one, other],
+    [other, one],
   ] as const) {
-    const input = `link set ${device} up\nroute add ${other.ipv4}/32 dev ${device} src ${pod.ipv4}\n`;
+    const device = wireTo(far);
+    const input = `link set ${device} up\nroute add ${far.ipv4}/32 dev ${device} src ${pod.ipv4}\n`;
     await must(['ip', '-batch', '-'], { netns: pod.netns, input });
   }
+}
+
+function wireTo(pod: Pod): string {
+  return `wire-${pod.name}`;
 }
 
 function startServers(world: World, server: Pod): void {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 
 import { program, type Running } from './process.ts';
-import type { Node, World } from './world.ts';
+import type { Place, World } from './world.ts';
 
 /** How a node tunnel finds the authority; see `TunnelOptions`. */
 export interface NodeAuthority {
@@ -14,17 +14,17 @@ export interface NodeAuthority {
 const PORT = 15_012;
 
 /**
- * Starts a certificate authority in the node's namespace; all nodes of a world share one root, which the
+ * Starts a certificate authority in a node's or a pod's namespace; all of a world share one root, which the
  * first to start makes. With `ttlSeconds` its certificates live no longer than that.
  */
 export async function startNodeAuthority(
   world: World,
-  node: Node,
+  place: Place,
   ttlSeconds?: number,
 ): Promise<NodeAuthority> {
   const directory = join(world.directory, 'authority');
   const running = world.start(
-    node,
+    place,
     program(
       'tests/bed/certificate-authority.ts',
       directory,

@@ -1,8 +1,15 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import type { Sample } from '#bench/figures.ts';
-import { judge, median, spread, summarise } from '#bench/statistics.ts';
+import { type Sample, tunnelComparison, waypointComparison } from '#bench/figures.ts';
+import {
+  judge,
+  median,
+  percentAbove,
+  spread,
+  summarise,
+  withAddedLatency,
+} from '#bench/statistics.ts';
 
 describe('median()', () => {
   it('is the middle value whatever the order', () => {
@@ -49,7 +56,7 @@ describe('summarise()', () => {
   ]);
 
   it('compares the medians of ours with those of haproxy and judges them by the target', () => {
-    const [requests, , stream] = summarise(samples);
+    const [requests, , stream] = summarise(samples, tunnelComparison);
     expect(requests).to.include({ key: 'requestsPerSecond', verdict: 'met' });
     expect(requests?.ratio).to.be.closeTo(1.1, 1e-9);
     expect(stream).to.include({ key: 'cpuSecondsPerGbUp', verdict: 'missed' });
@@ -57,13 +64,13 @@ describe('summarise()', () => {
   });
 
   it('gives a figure that only another column has no ratio', () => {
-    const row = summarise(samples).find((each) => each.key === 'p50Us');
+    const row = summarise(samples, tunnelComparison).find((each) => each.key === 'p50Us');
     expect([...(row?.columns.keys() ?? [])]).to.deep.equal(['other']);
     expect(row).to.not.have.any.keys('ratio', 'verdict');
   });
 
   it('leaves out figures that no column has', () => {
-    expect(summarise(samples).map((row) => row.key)).to.deep.equal([
+    expect(summarise(samples, tunnelComparison).map((row) => row.key)).to.deep.equal([
       'requestsPerSecond',
       'p50Us',
       'cpuSecondsPerGbUp',
@@ -76,7 +83,50 @@ describe('summarise()', () => {
         ['haproxy', [{ kbPerIdleConnection: 0 }]],
         ['ours', [{ kbPerIdleConnection: 1 }]],
       ]),
+      tunnelComparison,
     );
     expect(rows[0]).to.not.have.any.keys('ratio', 'verdict');
+  });
+
+  it('judges a bound of our own figure without the baseline', () => {
+    const rows = summarise(
+      new Map<string, Sample[]>([['ours', [{ restMb: 80.1, requestsPerSecond: 5 }]]]),
+      waypointComparison,
+    );
+    expect(rows.map(({ key, verdict }) => [key, verdict])).to.deep.equal([
+      ['requestsPerSecond', undefined],
+      ['restMb', 'missed'],
+    ]);
+  });
+});
+
+describe('percentAbove()', () => {
+  it('compares the medians', () => {
+    expect(percentAbove([1, 22, 100], [20, 1, 30])).to.be.closeTo(10, 1e-9);
+    expect(percentAbove([19], [20])).to.be.closeTo(-5, 1e-9);
+  });
+
+  it('is absent without values on either side', () => {
+    expect([percentAbove([], [1]), percentAbove([1], [])]).to.deep.equal([undefined, undefined]);
+  });
+});
+
+describe('withAddedLatency()', () => {
+  it('gives every column what its median is above that of the direct path in the same round', () => {
+    const round = new Map<string, Sample>([
+      ['ours', { p50Us: 400, p99Us: 900 }],
+      ['direct', { p50Us: 250 }],
+      ['envoy', { requestsPerSecond: 1 }],
+    ]);
+    expect([...withAddedLatency(round)]).to.deep.equal([
+      ['ours', { p50Us: 400, p99Us: 900, addedP50Us: 150 }],
+      ['direct', { p50Us: 250 }],
+      ['envoy', { requestsPerSecond: 1 }],
+    ]);
+  });
+
+  it('leaves the samples as they are when the direct path was not measured', () => {
+    const round = new Map<string, Sample>([['ours', { p50Us: 400 }]]);
+    expect([...withAddedLatency(round)]).to.deep.equal([...round]);
   });
 });
