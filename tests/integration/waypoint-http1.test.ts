@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
 
 import { expect } from 'chai';
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
@@ -82,6 +83,69 @@ describe('HTTP/1.1 through a waypoint', () => {
     expect(answer.status).to.equal(200);
     expect(answer.body.length).to.equal(body.length);
     expect(answer.body === body.toString()).to.equal(true);
+  });
+
+  it('is answered for each request when several come at once, and then the end', async () => {
+    const client = await waypoint.connect();
+    const asked = ['/one', '/two', '/three'].map(
+      (path) => `GET ${path} HTTP/1.1\r\nhost: shop\r\n\r\n`,
+    );
+    const answers = await client.exchange(asked.join(''));
+    const saw = [...answers.matchAll(/^x-saw: (.*)\r$/gm)].map(([, what]) => what);
+    expect(saw).to.deep.equal(['GET /one', 'GET /two', 'GET /three']);
+  });
+
+  describe('that becomes another protocol', () => {
+    const upgrade =
+      'GET /socket HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n';
+    const accepted = 'HTTP/1.1 101 OK\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n';
+
+    beforeEach(() => {
+      app?.server.on('upgrade', (_request, socket: Socket, first: Buffer) => {
+        socket.write(accepted);
+        // Also what came with the request.
+        socket.write(first);
+        socket.pipe(socket);
+      });
+    });
+
+    it('carries everything that the client says, also before it is answered, until its end', async () => {
+      const client = await waypoint.connect();
+      const heard = await client.exchange(`${upgrade}at once`);
+      expect(heard).to.match(/^HTTP\/1\.1 101 /);
+      expect(heard.slice(heard.indexOf('\r\n\r\n') + 4)).to.equal('at once');
+      expect(waypoint.records.map(({ status, flag }) => [status, flag])).to.deep.equal([
+        [101, '-'],
+      ]);
+      expect(waypoint.records[0]).to.include({ requestBytes: 7, responseBytes: 7 });
+    });
+
+    it('carries what is said later, in large pieces', async () => {
+      const client = await waypoint.connect();
+      client.stream.write(upgrade);
+      await once(client.stream, 'readable');
+      const piece = 'and so on '.repeat(100_000);
+      const heard = await client.exchange(piece);
+      expect(heard.length).to.be.above(piece.length);
+      expect(heard.endsWith(piece)).to.equal(true);
+    });
+
+    it('goes on for the client when the server has ended its side', async () => {
+      const got = Promise.withResolvers<string>();
+      app?.server.removeAllListeners('upgrade');
+      app?.server.on('upgrade', (_request, socket: Socket) => {
+        socket.end(`${accepted}that is all`);
+        text(socket).then(got.resolve, got.reject);
+      });
+      const client = await waypoint.connect();
+      client.stream.write(upgrade);
+      const heard = await text(client.stream);
+      expect(heard.endsWith('that is all')).to.equal(true);
+      expect(waypoint.records).to.deep.equal([]);
+      client.stream.end('thank you');
+      expect(await got.promise).to.equal('thank you');
+      expect(waypoint.records[0]).to.include({ status: 101, flag: '-', requestBytes: 9 });
+    });
   });
 
   it('is answered 503 when nobody serves', async () => {

@@ -280,6 +280,8 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#phase = 'answering';
     this.#setTimer('whole');
     this.#isTunnel = response.status === 101;
+    // What follows on both sides is what the new protocol says.
+    if (this.#isTunnel) this.#requestEnded = false;
     this.#record.status = response.status;
     this.#record.responseMs = this.#host.loop.nowMs;
     this.#record.grpcStatus = response.header('grpc-status');

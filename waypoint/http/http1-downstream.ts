@@ -55,6 +55,8 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   readonly #held = new PendingBytes();
   /** An exchange has begun, and its end has not been told to its user, nor by it. */
   #inExchange = false;
+  /** Its end has come; what was held back before has not been looked at yet. */
+  #clientFinished = false;
   #bodyless = false;
   /** Bytes of bodies in the present call of receive(). */
   #delivered = 0;
@@ -97,8 +99,9 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   }
 
   onFinished(): void {
-    this.#codec.receiveEnd();
-    this.#endIfSent();
+    // It has said something else before.
+    if (this.#held.length > 0) this.#clientFinished = true;
+    else this.#receiveEnd();
   }
 
   onDrained(): void {
@@ -167,6 +170,8 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#bodyless ||= status === 204 || status === 304;
     if (http1 !== undefined) {
       this.#sent(this.#codec.sendHead(this.#output.room, http1, plan));
+      // What the client has said already, to whom takes over.
+      if (status === 101 && this.#held.length > 0) this.#host.loop.atTurnEnd(this.#tasks);
       return;
     }
     const headers: Header[] = [[':status', String(status)], ...response.fields()];
@@ -180,8 +185,11 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
 
   finish(trailers: readonly Header[] | undefined): void {
     if (!this.#inExchange) return;
-    this.#inExchange = false;
+    // When another protocol has taken over, the client ends for itself.
+    this.#inExchange = this.#codec.phase === 'raw';
     if (!this.#closed) this.#sent(this.#codec.sendEnd(this.#output.room, trailers));
+    if (this.#inExchange) this.#channel.finish();
+    if (this.#codec.finished) this.#inExchange = false;
     this.#endIfSent();
     // What was held back is looked at when nobody is in the middle of a call any more.
     if (this.#held.length > 0) this.#host.loop.atTurnEnd(this.#tasks);
@@ -208,6 +216,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#held.clear();
     const taken = this.#receive(bytes, 0, length);
     if (taken < length) this.#held.append(bytes, taken, length);
+    else if (this.#clientFinished) this.#receiveEnd();
   }
 
   /** Looks how long it has been in its phase. */
@@ -237,6 +246,12 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#delivered = 0;
     if (rest > 0) this.#channel.consume(rest);
     return taken;
+  }
+
+  #receiveEnd(): void {
+    if (this.#closed) return;
+    this.#codec.receiveEnd();
+    this.#endIfSent();
   }
 
   /** What was written goes out, if it is complete. */

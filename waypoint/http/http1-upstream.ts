@@ -145,8 +145,13 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
     if (user === undefined) return;
     const response = new Http1Response(head);
     const { status } = response;
-    if (status < 200 && status !== 101) user.onInterim(status, response.fields());
-    else user.onResponse(response);
+    if (status < 200 && status !== 101) {
+      user.onInterim(status, response.fields());
+      return;
+    }
+    // Another protocol takes over: the request was its beginning.
+    if (status === 101) this.#requestEnded = false;
+    user.onResponse(response);
   }
 
   onBody(bytes: Buffer, start: number, end: number): void {
