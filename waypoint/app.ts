@@ -15,6 +15,8 @@ import { CaClient } from '#dataplane/identity/ca-client.ts';
 import { type CertificateChange, CertificateManager } from '#dataplane/identity/certificates.ts';
 import type { MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
+import { trafficFamilies } from '#dataplane/telemetry/exposition.ts';
+import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
 import { defaultTunnelOptions } from '#hbone/options.ts';
 import { raiseOpenFilesLimit } from '#linux/limits.ts';
@@ -25,7 +27,8 @@ import type { ReceivedResource, Rejection } from '#xds/client.ts';
 import type { Config } from './config.ts';
 import { decodePolicy } from './policy/decode.ts';
 import { decodeRoute } from './routing/decode.ts';
-import { RequestCounts } from './telemetry/request-counts.ts';
+import { requestFamilies } from './telemetry/request-families.ts';
+import { RequestMetrics } from './telemetry/request-metrics.ts';
 import type { FromWorker, NamedBytes, ToWorker, WorkerData } from './worker/protocol.ts';
 
 const ROUTE_TYPE = 'type.googleapis.com/ambit.waypoint.Route';
@@ -55,7 +58,8 @@ export class App {
   readonly #certificates: CertificateManager;
   readonly #readiness = new Readiness([MESH_TASK, CERTIFICATE_TASK, LISTEN_TASK]);
   readonly #registry: MetricsRegistry;
-  readonly #requests = new RequestCounts();
+  readonly #requests = new RequestMetrics();
+  readonly #tcp = new TrafficMetrics();
   readonly #counts: Counts[] = [];
   readonly #workers: Worker[] = [];
   /** Who waits for an answer of each worker. */
@@ -101,7 +105,8 @@ export class App {
       this.#counts.reduce((total, counts) => total + pick(counts), 0);
     this.#registry = new MetricsRegistry([
       ...processFamilies(),
-      ...this.#requests.families(),
+      ...requestFamilies(this.#requests),
+      ...trafficFamilies(this.#tcp, () => this.#requests.overflowed),
       ...this.#source.families(),
       single(
         'gauge',
@@ -263,8 +268,10 @@ export class App {
         }
         return;
       case 'collected': {
-        const { requests, tunnels, connections, faults } = message;
-        this.#requests.merge(requests);
+        const { requests, tcp, tunnels, connections, faults } = message;
+        this.#requests.absorb(requests);
+        this.#tcp.absorb(tcp);
+        this.#tcp.dropUnused();
         this.#counts[index] = { tunnels, connections, faults };
         this.#answered('collected');
         return;

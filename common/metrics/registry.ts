@@ -25,12 +25,18 @@ export interface MetricFamily {
   readonly read: () => readonly Sample[] | Promise<readonly Sample[]>;
 }
 
-/** A metric of many amounts: how many were at most so much. */
+/** A metric of many amounts: how many were at most so much, for each set of labels. */
 export interface HistogramFamily {
   readonly name: string;
   readonly help: string;
   readonly kind: 'histogram';
-  readonly read: () => HistogramReading;
+  readonly read: () => readonly HistogramSample[];
+}
+
+export interface HistogramSample {
+  /** As in {@link Sample}. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly reading: HistogramReading;
 }
 
 /** The text formats that Prometheus reads. */
@@ -130,18 +136,33 @@ class ReadHistogram extends PrometheusHistogram {
   /** What the registry asks a histogram for; the library's types don't know it. */
   getForPromString(): object {
     const { name, help, read } = this.#family;
-    const { buckets, sum, count } = read();
-    const bucket = (le: number | string, value: number): MetricValueWithName<string> => ({
-      labels: { le },
-      value,
-      metricName: `${name}_bucket`,
-    });
-    const values = [
-      ...buckets.map(({ atMost, count: below }) => bucket(atMost, below)),
-      bucket('+Inf', count),
-      { labels: {}, value: sum, metricName: `${name}_sum` },
-      { labels: {}, value: count, metricName: `${name}_count` },
-    ];
+    const values: HistogramLine[] = [];
+    for (const { labels: sharedLabels, reading } of read()) {
+      const { buckets, sum, count } = reading;
+      const line = (of: string, value: number, labels: HistogramLine['labels'] = {}): void => {
+        values.push({ metricName: `${name}_${of}`, value, labels, sharedLabels });
+      };
+      for (const { atMost, count: below } of buckets) line('bucket', below, { le: atMost });
+      line('bucket', count, { le: '+Inf' });
+      line('sum', sum);
+      line('count', count);
+    }
     return { name, help, type: 'histogram', aggregator: 'sum', values };
   }
 }
+
+interface HistogramLine extends MetricValueWithName<'le'> {
+  /** The library keeps the text of these, by the object. */
+  readonly sharedLabels: Readonly<Record<string, string>>;
+}
+
+/** A histogram without labels. */
+export function singleHistogram(
+  name: string,
+  help: string,
+  read: () => HistogramReading,
+): HistogramFamily {
+  return { kind: 'histogram', name, help, read: () => [{ labels: NO_LABELS, reading: read() }] };
+}
+
+const NO_LABELS: Readonly<Record<string, string>> = {};

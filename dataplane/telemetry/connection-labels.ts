@@ -44,7 +44,7 @@ export type ResponseFlag =
   | 'IDENTITY_ERROR'
   | 'CERT_REVOKED';
 
-/** Which proxy of the connection tells: `source` for outbound ones, `destination` for inbound. */
+/** Which node tunnel of the connection tells: `source` for outbound ones, `destination` for inbound. */
 export type Reporter = 'source' | 'destination';
 
 /**
@@ -75,7 +75,7 @@ export interface SideFacts {
 }
 
 export interface ConnectionFacts {
-  readonly reporter: Reporter;
+  readonly reporter: Reporter | 'waypoint';
   readonly source: SideFacts;
   readonly destination: SideFacts;
   readonly service?:
@@ -84,7 +84,8 @@ export interface ConnectionFacts {
   readonly mutualTls: boolean;
 }
 
-const UNKNOWN = 'unknown';
+/** The value of a label that nothing is known for. */
+export const UNKNOWN = 'unknown';
 // A DNS name has at most 253 characters, and names of workloads, services and clusters are such.
 const NAME_LENGTH_MAX = 253;
 // A SPIFFE id may have 2,048, but one of a Kubernetes service account stays below 700.
@@ -112,10 +113,7 @@ export function connectionLabels(facts: ConnectionFacts): TrafficLabelValues {
 }
 
 /** The same connection with the reason why it failed. */
-export function withResponseFlag(
-  values: TrafficLabelValues,
-  flag: ResponseFlag,
-): TrafficLabelValues {
+export function withResponseFlag(values: TrafficLabelValues, flag: string): TrafficLabelValues {
   return values.with(FLAG_INDEX, flag);
 }
 
@@ -174,7 +172,10 @@ const COARSE: ReadonlySet<string> = new Set([
 ]);
 
 /** workload, canonical service, canonical revision, namespace, principal, app, version, cluster */
-function workloadLabels(workload: WorkloadFacts | undefined, principalLabel: string): string[] {
+export function workloadLabels(
+  workload: WorkloadFacts | undefined,
+  provenAs: string,
+): readonly string[] {
   const service = labelValue(workload?.canonicalName);
   const revision = labelValue(workload?.canonicalRevision);
   return [
@@ -182,7 +183,7 @@ function workloadLabels(workload: WorkloadFacts | undefined, principalLabel: str
     service,
     revision,
     labelValue(workload?.namespace),
-    principalLabel,
+    provenAs,
     service,
     revision,
     labelValue(workload?.cluster),
@@ -190,11 +191,16 @@ function workloadLabels(workload: WorkloadFacts | undefined, principalLabel: str
 }
 
 function principal(side: SideFacts, mutualTls: boolean): string {
-  return mutualTls ? labelValue(side.identity, PRINCIPAL_LENGTH_MAX) : UNKNOWN;
+  return mutualTls ? principalLabel(side.identity) : UNKNOWN;
+}
+
+/** A proven identity. */
+export function principalLabel(identity: string | undefined): string {
+  return labelValue(identity, PRINCIPAL_LENGTH_MAX);
 }
 
 /** Bounded, and without characters that would break a line or a key: a peer may have chosen it. */
-function labelValue(text: string | undefined, lengthMax: number = NAME_LENGTH_MAX): string {
+export function labelValue(text: string | undefined, lengthMax: number = NAME_LENGTH_MAX): string {
   if (text === undefined || text === '') return UNKNOWN;
   if (text.length <= lengthMax && /^[ -~]*$/.test(text)) return text;
   return text.slice(0, lengthMax).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, '_');

@@ -3,8 +3,11 @@ import { single } from '#common/metrics/registry.ts';
 import type { Reporter } from './connection-labels.ts';
 import type { Series, TrafficEntry, TrafficMetrics } from './metrics.ts';
 
-/** The traffic metrics, read from the sums that the control thread keeps. */
-export function trafficFamilies(totals: TrafficMetrics): readonly MetricFamily[] {
+/** The traffic metrics, read from the sums that the control thread keeps. `overflowed`: of series kept elsewhere. */
+export function trafficFamilies(
+  totals: TrafficMetrics,
+  overflowed: () => number = () => 0,
+): readonly MetricFamily[] {
   const family = (name: keyof typeof HELP, pick: (series: Readonly<Series>) => number) =>
     trafficFamily(totals, name, pick);
   return [
@@ -17,7 +20,7 @@ export function trafficFamilies(totals: TrafficMetrics): readonly MetricFamily[]
       'counter',
       'ambit_metric_series_overflow_total',
       'How often labels were made coarse because there were too many different ones',
-      () => totals.overflowed,
+      () => totals.overflowed + overflowed(),
     ),
   ];
 }

@@ -1,5 +1,5 @@
 import { ClaimShares } from './claim-shares.ts';
-import type { Reporter, ResponseFlag, TrafficLabelValues } from './connection-labels.ts';
+import type { Reporter, TrafficLabelValues } from './connection-labels.ts';
 import {
   coarseLabels,
   isFailure,
@@ -122,10 +122,10 @@ export class TrafficMetrics {
   }
 
   /**
-   * Counts the end of a connection that failed, as closed and as failed, both under the flag. The
+   * Counts the end of a connection that failed, as closed and as failed, both under the flag (one of few). The
    * connection's own series keeps the flag `-`: do not count the end there too.
    */
-  closeFailed(labels: TrafficLabelValues, flag: ResponseFlag, isClaimed: boolean = false): void {
+  closeFailed(labels: TrafficLabelValues, flag: string, isClaimed: boolean = false): void {
     // Without asking for room: the flags are few, and both series should have the same names.
     const series = this.series(withResponseFlag(labels, flag), isClaimed);
     series.closed++;

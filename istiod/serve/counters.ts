@@ -1,5 +1,10 @@
 import { Histogram } from '#common/metrics/histogram.ts';
-import { type HistogramFamily, type MetricFamily, single } from '#common/metrics/registry.ts';
+import {
+  type HistogramFamily,
+  type MetricFamily,
+  single,
+  singleHistogram,
+} from '#common/metrics/registry.ts';
 import { shortType } from '#xds/resource.ts';
 
 /** Seconds: those that dashboards know, and below them those in which we are. */
@@ -98,5 +103,5 @@ function byType(name: string, help: string, counts: ReadonlyMap<string, number>)
 }
 
 function histogram(name: string, help: string, counts: Histogram): HistogramFamily {
-  return { kind: 'histogram', name, help, read: () => counts.read() };
+  return singleHistogram(name, help, () => counts.read());
 }

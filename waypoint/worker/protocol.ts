@@ -2,10 +2,11 @@ import type { LogFilter } from '#common/log/filter.ts';
 import type { LogFormat } from '#common/log/format.ts';
 import type { LineBatch } from '#common/log/writer.ts';
 import type { MeshDelta } from '#dataplane/state/delta.ts';
+import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
 import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 import type { TlsMaterial } from '#reactor/tls/context.ts';
 
-import type { RequestCount } from '../telemetry/request-counts.ts';
+import type { RequestCounts } from '../telemetry/request-metrics.ts';
 import type { PlaneSettings } from './plane.ts';
 
 export interface WorkerSettings {
@@ -51,7 +52,8 @@ export type FromWorker =
   | {
       readonly type: 'collected';
       /** Since the last time. */
-      readonly requests: readonly RequestCount[];
+      readonly requests: RequestCounts;
+      readonly tcp: TrafficCounts;
       readonly tunnels: number;
       readonly connections: number;
       readonly faults: number;

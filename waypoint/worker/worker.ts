@@ -17,13 +17,14 @@ import { PolicySet } from '../policy/policy-set.ts';
 import { decodeRoute } from '../routing/decode.ts';
 import type { Route } from '../routing/model.ts';
 import { RouteTable } from '../routing/table.ts';
-import { RequestCounts } from '../telemetry/request-counts.ts';
 import {
   ACCESS_SCOPE,
   connectionLine,
   requestLevel,
   requestLine,
 } from '../telemetry/request-log.ts';
+import { RequestMetrics } from '../telemetry/request-metrics.ts';
+import { TcpMetrics } from '../telemetry/tcp-metrics.ts';
 import { Plane } from './plane.ts';
 import type { FromWorker, NamedBytes, ToWorker, WorkerSettings } from './protocol.ts';
 
@@ -41,7 +42,8 @@ export class WaypointWorker {
   readonly #plane: Plane;
   readonly #routes = new RouteTable();
   readonly #policies = new PolicySet();
-  readonly #counts = new RequestCounts();
+  readonly #requests = new RequestMetrics();
+  readonly #tcp = new TcpMetrics();
   readonly #log: WorkerLog;
   readonly #repeated: RateLimitedLines;
   #listener: Listener | undefined;
@@ -65,8 +67,9 @@ export class WaypointWorker {
       decide: (facts, request) => decide({ ...sources, view: this.#plane.mesh }, facts, request),
       judge: (facts) => judgeConnection({ ...sources, view: this.#plane.mesh }, facts),
       finished: (record) => this.#finished(record),
-      tcpOpened: () => undefined,
+      tcpOpened: (record) => this.#tcp.opened(record),
       tcpClosed: (record) => {
+        this.#tcp.closed(record);
         if (!this.#log.levels.enabled(ACCESS_SCOPE, record.flag === '-' ? 'info' : 'error')) return;
         this.#log.writeLine(connectionLine(record, Date.now(), settings.log.format));
       },
@@ -106,7 +109,8 @@ export class WaypointWorker {
       case 'collect':
         this.#post({
           type: 'collected',
-          requests: this.#counts.take(),
+          requests: this.#requests.take(),
+          tcp: this.#tcp.takeChanges(),
           tunnels: this.#plane.tunnelCount,
           connections: this.#plane.inner.size,
           faults: this.#loop.faults,
@@ -125,7 +129,7 @@ export class WaypointWorker {
   }
 
   #finished(record: ExchangeRecord): void {
-    this.#counts.add(record);
+    this.#requests.add(record);
     if (!this.#log.levels.enabled(ACCESS_SCOPE, requestLevel(record))) return;
     this.#log.writeLine(requestLine(record, Date.now(), this.#settings.log.format));
   }

@@ -12,6 +12,7 @@ import {
   withoutClaims,
 } from '#dataplane/telemetry/connection-labels.ts';
 import type { Series, TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
+import { workloadFacts } from '#dataplane/telemetry/workload-facts.ts';
 
 /** Where access lines go. */
 export interface AccessSink {
@@ -172,24 +173,4 @@ export function refuseEarly(
     error,
   };
   telemetry.access.write(record, 'refused');
-}
-
-const factsOf = new WeakMap<Workload, WorkloadFacts>();
-
-function workloadFacts(workload: Workload | undefined): WorkloadFacts | undefined {
-  if (workload === undefined) return undefined;
-  let facts = factsOf.get(workload);
-  if (facts === undefined) {
-    facts = {
-      workloadName: workload.workloadName,
-      canonicalName: workload.canonicalName,
-      canonicalRevision: workload.canonicalRevision,
-      namespace: workload.namespace,
-      cluster: workload.clusterId,
-      region: workload.locality.region,
-      zone: workload.locality.zone,
-    };
-    factsOf.set(workload, facts);
-  }
-  return facts;
 }

@@ -2,7 +2,12 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 import { Histogram } from '#common/metrics/histogram.ts';
 import type { MetricFamily } from '#common/metrics/registry.ts';
-import { expositionFormat, MetricsRegistry, single } from '#common/metrics/registry.ts';
+import {
+  expositionFormat,
+  MetricsRegistry,
+  single,
+  singleHistogram,
+} from '#common/metrics/registry.ts';
 
 const opened: MetricFamily = {
   kind: 'counter',
@@ -50,8 +55,8 @@ describe('MetricsRegistry', () => {
 
   it('writes a histogram', async () => {
     const waits = new Histogram([0.1, 1]);
-    const family = { kind: 'histogram', name: 'waits', help: 'Waits' } as const;
-    const registry = new MetricsRegistry([{ ...family, read: () => waits.read() }]);
+    const family = singleHistogram('waits', 'Waits', () => waits.read());
+    const registry = new MetricsRegistry([family]);
     for (const seconds of [0.1, 0.5, 3]) waits.observe(seconds);
     const lines = [
       '# HELP waits Waits',
@@ -64,6 +69,34 @@ describe('MetricsRegistry', () => {
     ];
     expect(await registry.render('prometheus')).to.equal([...lines, ''].join('\n'));
     expect(await registry.render('openmetrics')).to.equal([...lines, '# EOF', ''].join('\n'));
+  });
+
+  it('writes a histogram for each set of labels', async () => {
+    const [hall, attic] = [new Histogram([1]), new Histogram([1])];
+    hall.observe(0.5);
+    attic.observe(2);
+    const registry = new MetricsRegistry([
+      {
+        kind: 'histogram',
+        name: 'waits',
+        help: 'Waits',
+        read: () => [
+          { labels: { room: 'hall' }, reading: hall.read() },
+          { labels: { room: 'at"tic' }, reading: attic.read() },
+        ],
+      },
+    ]);
+    expect((await registry.render('prometheus')).split('\n').slice(2)).to.deep.equal([
+      'waits_bucket{le="1",room="hall"} 1',
+      'waits_bucket{le="+Inf",room="hall"} 1',
+      'waits_sum{room="hall"} 0.5',
+      'waits_count{room="hall"} 1',
+      String.raw`waits_bucket{le="1",room="at\"tic"} 0`,
+      String.raw`waits_bucket{le="+Inf",room="at\"tic"} 1`,
+      String.raw`waits_sum{room="at\"tic"} 2`,
+      String.raw`waits_count{room="at\"tic"} 1`,
+      '',
+    ]);
   });
 
   it('asks for the numbers each time', async () => {
