@@ -18,7 +18,6 @@ import { MeshStore } from '#dataplane/state/store.ts';
 import { trafficFamilies } from '#dataplane/telemetry/exposition.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
-import { defaultTunnelOptions } from '#hbone/options.ts';
 import { raiseOpenFilesLimit } from '#linux/limits.ts';
 import { allocateOwnedDescriptors } from '#reactor/owned-descriptors.ts';
 import { selfTestOpenssl } from '#reactor/tls/self-test.ts';
@@ -29,6 +28,7 @@ import { decodePolicy } from './policy/decode.ts';
 import { decodeRoute } from './routing/decode.ts';
 import { requestFamilies } from './telemetry/request-families.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
+import { waypointTunnelOptions } from './upstream/tunnel-options.ts';
 import type { FromWorker, NamedBytes, ToWorker, WorkerData } from './worker/protocol.ts';
 
 const ROUTE_TYPE = 'type.googleapis.com/ambit.waypoint.Route';
@@ -236,7 +236,7 @@ export class App {
             serviceAccount: config.serviceAccount,
           },
           identity: config.identity,
-          tunnels: defaultTunnelOptions,
+          tunnels: waypointTunnelOptions,
         },
       },
     };

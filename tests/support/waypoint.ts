@@ -14,13 +14,13 @@ import {
 
 import type { Service } from '#dataplane/state/service.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
-import { defaultTunnelOptions } from '#hbone/options.ts';
 import type { Loop } from '#reactor/loop.ts';
 import type { ConnectionFacts, Decision } from '#waypoint/exchange/decision.ts';
 import { DEFAULT_RETRY } from '#waypoint/exchange/decision.ts';
 import type { ExchangeRecord } from '#waypoint/exchange/record.ts';
 import type { RequestMessage } from '#waypoint/request/head.ts';
 import type { TcpRecord } from '#waypoint/tcp/tcp-forward.ts';
+import { waypointTunnelOptions } from '#waypoint/upstream/tunnel-options.ts';
 import { Plane } from '#waypoint/worker/plane.ts';
 
 import { delta, gatewayAt, ports, service, serving, workload } from './mesh.ts';
@@ -54,7 +54,7 @@ export class TestWaypoint implements Disposable {
         network: '',
         pod: { name: 'waypoint', namespace: 'default', serviceAccount: 'waypoint' },
         identity: WAYPOINT,
-        tunnels: defaultTunnelOptions,
+        tunnels: waypointTunnelOptions,
       },
       {
         decide: (facts, head) => this.decide(facts, head),
