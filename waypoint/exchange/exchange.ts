@@ -6,7 +6,8 @@ import type { Timer } from '#reactor/timers.ts';
 
 import type { RequestMessage, ResponseMessage } from '../request/head.ts';
 import type { EndpointChooser, UpstreamEndpoint } from '../upstream/endpoint.ts';
-import type { Acquiring, ServerProtocol, Servers, ServerWaiter } from '../upstream/servers.ts';
+import type { ServerProtocol, Servers } from '../upstream/servers.ts';
+import type { Acquiring, ServerWaiter } from '../upstream/sessions.ts';
 import type { ConnectionFacts, Decision } from './decision.ts';
 import type { ClientEnd, ClientUser, ServerEnd, ServerFailure, ServerUser } from './ends.ts';
 import { GrpcMessages } from './grpc-messages.ts';

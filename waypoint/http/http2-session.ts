@@ -88,6 +88,11 @@ export class Http2Session implements ChannelUser, Http2Events, Http2Output, Turn
     return this.#http2.streamCount;
   }
 
+  /** Streams that the peer takes at once; undefined until it has said so. */
+  get peerStreamsMax(): number | undefined {
+    return this.#http2.peerSettingsSeen ? this.#http2.peerMaxConcurrentStreams : undefined;
+  }
+
   /** May one more request be put on it? */
   get hasRoom(): boolean {
     return !this.#ended && !this.#draining && !this.#isBlocked && this.#http2.canOpenStream();

@@ -1,13 +1,17 @@
 import type { WorkloadUid } from '#dataplane/state/names.ts';
 
-import type { Channel, ChannelUser } from '../channel/channel.ts';
-import type { ServerEnd, ServerUser } from '../exchange/ends.ts';
+import type { ServerUser } from '../exchange/ends.ts';
 import type { Http1Host } from '../http/http1-downstream.ts';
 import { Http1Upstream } from '../http/http1-upstream.ts';
-import { Http2ServerEnd } from '../http/http2-server-end.ts';
-import { Http2Session, type SessionHost, type SessionOwner } from '../http/http2-session.ts';
-import type { ChannelWaiter, Dialer, Dialing } from './dialer.ts';
+import type { SessionHost } from '../http/http2-session.ts';
+import type { Dialer } from './dialer.ts';
 import type { LoadOf, UpstreamEndpoint } from './endpoint.ts';
+import {
+  type Acquiring,
+  EndpointSessions,
+  NOTHING_TO_CANCEL,
+  type ServerWaiter,
+} from './sessions.ts';
 
 export type ServerProtocol = 'http1' | 'http2';
 
@@ -16,18 +20,6 @@ const IDLE_PER_ENDPOINT_MAX = 128;
 /** Shorter than the time after which common servers close an unused connection, which would cost a request. */
 const IDLE_MS = 55_000;
 
-/** Somebody who wants to send one request. Called once, perhaps before `acquire` returns. */
-export interface ServerWaiter {
-  onServer(end: ServerEnd): void;
-  onServerFailed(reason: string): void;
-}
-
-/** A wish for a connection. */
-export interface Acquiring {
-  /** Not wanted any more: the waiter is not called. */
-  cancel(): void;
-}
-
 /** The HTTP connections of a worker to the endpoints behind it, by endpoint and protocol. */
 export class Servers {
   /** Requests that an endpoint has now. */
@@ -35,7 +27,7 @@ export class Servers {
   readonly #host: SessionHost & Http1Host;
   readonly #dialer: Dialer;
   readonly #idle = new Map<string, Http1Upstream[]>();
-  readonly #sessions = new Map<string, SharedSession>();
+  readonly #sessions = new Map<string, EndpointSessions>();
   readonly #loads = new Map<WorkloadUid, number>();
 
   constructor(host: SessionHost & Http1Host, dialer: Dialer) {
@@ -69,13 +61,13 @@ export class Servers {
       if (!key.startsWith(prefix)) continue;
       closeAll(idle);
     }
-    for (const [key, session] of this.#sessions) if (key.startsWith(prefix)) session.drain();
+    for (const [key, sessions] of this.#sessions) if (key.startsWith(prefix)) sessions.drain();
   }
 
   /** Keeps no connection that is not used. */
   drain(): void {
     for (const idle of this.#idle.values()) closeAll(idle);
-    for (const session of this.#sessions.values()) session.drain();
+    for (const sessions of this.#sessions.values()) sessions.drain();
   }
 
   // --- HTTP/1: one exchange at a time
@@ -124,102 +116,19 @@ export class Servers {
 
   #acquireHttp2(endpoint: UpstreamEndpoint, user: ServerUser, waiter: ServerWaiter): Acquiring {
     const { key } = endpoint;
-    let shared = this.#sessions.get(key);
-    if (shared === undefined || !shared.takesMore) {
-      shared = new SharedSession(this.#host, () => {
-        if (this.#sessions.get(key) === shared) this.#sessions.delete(key);
+    let sessions = this.#sessions.get(key);
+    if (sessions === undefined) {
+      const made = new EndpointSessions(this.#host, this.#dialer, endpoint, () => {
+        if (this.#sessions.get(key) === made) this.#sessions.delete(key);
       });
-      this.#sessions.set(key, shared);
-      shared.dial(this.#dialer, endpoint);
+      this.#sessions.set(key, made);
+      sessions = made;
     }
-    return shared.acquire(user, waiter);
+    return sessions.acquire(user, waiter);
   }
 }
 
 /** Each takes itself out of the list as it closes. */
 function closeAll(idle: readonly Http1Upstream[]): void {
   for (let last = idle.at(-1); last !== undefined; last = idle.at(-1)) last.close();
-}
-
-const NOTHING_TO_CANCEL: Acquiring = { cancel: () => undefined };
-
-/** One HTTP/2 connection to an endpoint, and who waits for a place on it. */
-class SharedSession implements SessionOwner, ChannelWaiter {
-  readonly #host: SessionHost;
-  readonly #onEnd: () => void;
-  readonly #waiting = new Map<ServerWaiter, ServerUser>();
-  #dialing: Dialing | undefined;
-  #session: Http2Session | undefined;
-  #ended = false;
-
-  constructor(host: SessionHost, onEnd: () => void) {
-    this.#host = host;
-    this.#onEnd = onEnd;
-  }
-
-  /** Open or on its way, and not full. */
-  get takesMore(): boolean {
-    if (this.#ended) return false;
-    return this.#session === undefined || this.#session.hasRoom;
-  }
-
-  dial(dialer: Dialer, endpoint: UpstreamEndpoint): void {
-    this.#dialing = dialer.dial(endpoint, this);
-  }
-
-  acquire(user: ServerUser, waiter: ServerWaiter): Acquiring {
-    if (this.#session?.hasRoom === true) {
-      waiter.onServer(new Http2ServerEnd(this.#session, user));
-      return NOTHING_TO_CANCEL;
-    }
-    this.#waiting.set(waiter, user);
-    return { cancel: () => void this.#waiting.delete(waiter) };
-  }
-
-  drain(): void {
-    if (this.#session !== undefined) this.#session.drain();
-    else if (this.#waiting.size === 0) {
-      this.#dialing?.cancel();
-      this.onSessionEnd('not needed any more');
-    }
-  }
-
-  // --- ChannelWaiter
-
-  onChannel(open: (user: ChannelUser) => Channel): void {
-    this.#session = new Http2Session('client', this.#host, open, this);
-    this.#serve();
-  }
-
-  onChannelFailed(reason: string): void {
-    this.onSessionEnd(reason);
-  }
-
-  // --- SessionOwner
-
-  onSessionRequest(): void {
-    // The codec refuses requests in the client role.
-  }
-
-  onSessionRoom(): void {
-    this.#serve();
-  }
-
-  onSessionEnd(reason: string): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#onEnd();
-    const waiters = [...this.#waiting.keys()];
-    this.#waiting.clear();
-    for (const waiter of waiters) waiter.onServerFailed(reason);
-  }
-
-  #serve(): void {
-    for (const [waiter, user] of this.#waiting) {
-      const session = this.#session;
-      if (session === undefined || !session.hasRoom) return;
-      this.#waiting.delete(waiter);
-      waiter.onServer(new Http2ServerEnd(session, user));
-    }
-  }
 }
