@@ -25,7 +25,7 @@ import { CertificateService } from './ca/service.ts';
 import type { Config } from './config.ts';
 import { bindingStatuses } from './controllers/binding-status.ts';
 import { GatewayClasses } from './controllers/gateway-classes.ts';
-import { policyStatuses } from './controllers/policy-status.ts';
+import { policyStatuses, waypointPolicyStatuses } from './controllers/policy-status.ts';
 import { RootCertificates } from './controllers/root-certificates.ts';
 import { routeStatuses } from './controllers/route-status.ts';
 import { WaypointDeployments } from './controllers/waypoint-deployment.ts';
@@ -167,6 +167,14 @@ export class App {
         this.#log.warn(line, { policy, enforced, limitation });
       }
     });
+    this.#mesh.waypointPolicyVerdicts.subscribe((changes) => {
+      for (const { after } of changes) {
+        if (after === undefined || after.reason === 'Accepted') continue;
+        const { name: policy, bound, reason, message } = after;
+        const line = 'a policy for waypoints is not enforced as it is written';
+        this.#log.warn(line, { policy, bound, reason, message });
+      }
+    });
   }
 
   get stopped(): boolean {
@@ -201,6 +209,9 @@ export class App {
         const options = { clock: systemClock, log: log.scoped('istiod::status') };
         const writers = new DisposableStack();
         writers.use(policyStatuses(this.#client, this.#mesh.verdicts, options));
+        writers.use(
+          waypointPolicyStatuses(this.#client, this.#mesh.waypointPolicyVerdicts, options),
+        );
         writers.use(bindingStatuses(this.#client, this.#mesh.bindings, options));
         writers.use(routeStatuses(this.#client, this.#mesh.routeVerdicts, options));
         return writers;

@@ -6,6 +6,7 @@ import { AUTHORIZATION_POLICIES } from '#kube/resources.ts';
 import type { Readable } from '../krt/core.ts';
 import type { StatedCondition } from '../model/gateway-plan.ts';
 import type { PolicyVerdict } from '../translate/derive-policies.ts';
+import type { WaypointPolicyVerdict } from '../translate/derive-waypoint-policies.ts';
 import { ConditionStatuses } from './condition-statuses.ts';
 
 /** Tells the authors of AuthorizationPolicies, in the condition `ZtunnelAccepted`, what node tunnels make of them. */
@@ -25,7 +26,28 @@ export function policyStatuses(
   });
 }
 
-/** What is said of a policy (pure). */
+/** Tells the authors of AuthorizationPolicies with targetRefs, in the condition `WaypointAccepted`, who enforces them. */
+export function waypointPolicyStatuses(
+  client: KubeClient,
+  verdicts: Readable<WaypointPolicyVerdict>,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+): Disposable {
+  return new ConditionStatuses({
+    client,
+    type: 'WaypointAccepted',
+    verdicts,
+    kinds: [{ prefix: '', kind: AUTHORIZATION_POLICIES }],
+    conditionOf: ({ bound, reason, message }) => ({
+      status: bound ? 'True' : 'False',
+      reason,
+      message,
+    }),
+    clock,
+    log,
+  });
+}
+
+/** What is said of a policy for node tunnels (pure). */
 export function policyCondition({
   enforced,
   limitation,

@@ -18,19 +18,20 @@ export function authorizationPolicyRecord(policy: AuthorizationPolicy): Authoriz
     ...described(policy),
     selector: selectorOf(record(spec['selector'])['matchLabels']),
     targeted: spec['targetRef'] !== undefined || list(spec['targetRefs']).length > 0,
-    targets: targetsOf(spec, policy.metadata.namespace ?? ''),
+    targets: targetsOf(spec),
     dryRun: policy.metadata.annotations?.[DRY_RUN] === 'true',
     action: spec['action'],
     rules: spec['rules'],
   };
 }
 
-function targetsOf(spec: Readonly<Record<string, unknown>>, home: string): readonly PolicyTarget[] {
+function targetsOf(spec: Readonly<Record<string, unknown>>): readonly PolicyTarget[] {
   return [spec['targetRef'], ...list(spec['targetRefs'])].flatMap((ref) => {
     const { group, kind, name, namespace } = record(ref);
     const said = text(name);
-    if (said === undefined || (text(namespace) ?? home) !== home) return [];
-    return [{ group: text(group) ?? '', kind: text(kind) ?? '', name: said }];
+    if (said === undefined) return [];
+    const target = { group: text(group) ?? '', kind: text(kind) ?? '', name: said };
+    return [text(namespace) === undefined ? target : { ...target, namespace: text(namespace) }];
   });
 }
 

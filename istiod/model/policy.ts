@@ -7,7 +7,6 @@ export interface AuthorizationPolicyRecord extends Described {
   readonly selector: Labels | undefined;
   /** It has targetRefs: it is for waypoints, not for node tunnels. */
   readonly targeted: boolean;
-  /** The targetRefs: all of the policy's own namespace. */
   readonly targets: readonly PolicyTarget[];
   readonly dryRun: boolean;
   readonly action: unknown;
@@ -19,6 +18,8 @@ export interface PolicyTarget {
   readonly group: string;
   readonly kind: string;
   readonly name: string;
+  /** Undefined: that of the policy; no other has any target. */
+  readonly namespace?: string | undefined;
 }
 
 export type MtlsMode = 'UNSET' | 'DISABLE' | 'PERMISSIVE' | 'STRICT';

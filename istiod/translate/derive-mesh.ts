@@ -20,7 +20,7 @@ import { derivePolicies, type PolicyVerdict } from './derive-policies.ts';
 import { deriveRouteVerdicts, type RouteVerdict } from './derive-route-verdicts.ts';
 import { deriveServices } from './derive-services.ts';
 import { deriveSurroundings } from './derive-surroundings.ts';
-import { deriveWaypointPolicies } from './derive-waypoint-policies.ts';
+import { deriveWaypointPolicies, type WaypointPolicyVerdict } from './derive-waypoint-policies.ts';
 import { deriveWaypointRoutes } from './derive-waypoint-routes.ts';
 import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
 import type { BindingVerdict } from './waypoints.ts';
@@ -52,13 +52,14 @@ export interface Mesh {
   readonly policies: Readable<PolicyResource>;
   /** For the authors of policies. */
   readonly verdicts: Readable<PolicyVerdict>;
+  readonly waypointPolicyVerdicts: Readable<WaypointPolicyVerdict>;
   /** For the authors of services and entries that ask for a waypoint: by `kind/namespace/name`. */
   readonly bindings: Readable<BindingVerdict>;
   /** What becomes of the gateways that are ours, by `namespace/name`. */
   readonly gatewayPlans: Readable<GatewayPlan>;
-  /** What each waypoint is told beyond addresses: see `waypointResourceKey()`. */
   /** For the authors of routes: by `kind/namespace/name`. */
   readonly routeVerdicts: Readable<RouteVerdict>;
+  /** What each waypoint is told beyond addresses: see `waypointResourceKey()`. */
   readonly waypointRoutes: Readable<WaypointResource>;
   readonly waypointPolicies: Readable<WaypointResource>;
   readonly waypointRoutesByWaypoint: Index<WaypointResource>;
@@ -91,9 +92,10 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     gatewayPlans: deriveGateways(graph, around, inputs),
     routeVerdicts: deriveRouteVerdicts(graph, inputs),
     waypointRoutes,
-    waypointPolicies,
+    waypointPolicies: waypointPolicies.resources,
+    waypointPolicyVerdicts: waypointPolicies.verdicts,
     waypointRoutesByWaypoint: waypointRoutes.indexBy('waypoint', byWaypoint),
-    waypointPoliciesByWaypoint: waypointPolicies.indexBy('waypoint', byWaypoint),
+    waypointPoliciesByWaypoint: waypointPolicies.resources.indexBy('waypoint', byWaypoint),
   };
 }
 

@@ -2,86 +2,55 @@ import { create } from '@bufbuild/protobuf';
 
 import { PolicySchema, type ServiceName, ServiceNameSchema } from '#api/gen/waypoint_pb.ts';
 
-import type { Fetch, Readable } from '../krt/core.ts';
+import type { Readable } from '../krt/core.ts';
 import { DerivedCollection } from '../krt/derived.ts';
 import type { Graph } from '../krt/graph.ts';
-import type { ServiceEntryRecord } from '../model/entry.ts';
 import { objectKey } from '../model/metadata.ts';
-import type { AuthorizationPolicyRecord, PolicyTarget } from '../model/policy.ts';
+import type { AuthorizationPolicyRecord } from '../model/policy.ts';
 import { sameVersion, type WaypointResource, waypointResourceKey } from '../model/resource.ts';
-import type { ServiceRecord } from '../model/service.ts';
-import type { GatewayRecord } from '../model/waypoint.ts';
-import { fetchBinding, type Surroundings } from './derive-surroundings.ts';
+import type { Surroundings } from './derive-surroundings.ts';
 import { waypointPolicyResource } from './encode.ts';
-import { WAYPOINT_CLASS } from './waypoint-gateways.ts';
+import { type FoundTarget, PolicyTargets, type TargetInputs } from './policy-targets.ts';
 import { translateWaypointPolicy } from './waypoint-policy.ts';
 
-const GATEWAY_GROUP = 'gateway.networking.k8s.io';
-const ENTRY_GROUP = 'networking.istio.io';
+/** What the author of a policy with targetRefs should know. */
+export interface WaypointPolicyVerdict {
+  /** `namespace/name`. */
+  readonly name: string;
+  /** Somebody enforces it. */
+  readonly bound: boolean;
+  readonly reason:
+    | 'Accepted'
+    | 'UnsupportedValue'
+    | 'PartiallyInvalid'
+    | (FoundTarget & { kind: 'refused' })['reason'];
+  readonly message: string;
+}
 
-/** Waypoint → the services behind it that a policy is for; 'all': everything that goes through the waypoint. */
-type Attachments = Map<string, 'all' | ServiceName[]>;
+export interface DerivedWaypointPolicies {
+  /** The layer 7 policies of each waypoint, one resource for each policy: see {@link waypointResourceKey}. */
+  readonly resources: Readable<WaypointResource>;
+  /** One for each policy with targetRefs, by `namespace/name`. */
+  readonly verdicts: Readable<WaypointPolicyVerdict>;
+}
 
-/** The layer 7 policies of each waypoint, one resource for each policy: see {@link waypointResourceKey}. */
 export function deriveWaypointPolicies(
   graph: Graph,
   around: Surroundings,
-  inputs: {
-    readonly authorizationPolicies: Readable<AuthorizationPolicyRecord>;
-    readonly services: Readable<ServiceRecord>;
-    readonly serviceEntries: Readable<ServiceEntryRecord>;
-    readonly gateways: Readable<GatewayRecord>;
-  },
-): Readable<WaypointResource> {
-  const byClass = inputs.gateways.indexBy('class', ({ className }) => [className]);
-
-  function servicesOf(target: PolicyTarget, namespace: string, fetch: Fetch) {
-    const key = `${namespace}/${target.name}`;
-    if (target.group === '' && target.kind === 'Service') {
-      const service = fetch.one(inputs.services, key);
-      return service === undefined ? [] : [service];
-    }
-    if (target.group === ENTRY_GROUP && target.kind === 'ServiceEntry')
-      return fetch.one(inputs.serviceEntries, key)?.services ?? [];
-    return [];
-  }
-
-  /** Waypoints that a target stands for as a whole. */
-  function gatewaysOf({ group, kind, name }: PolicyTarget, namespace: string, fetch: Fetch) {
-    if (group !== GATEWAY_GROUP) return [];
-    if (kind === 'Gateway') return [`${namespace}/${name}`];
-    const isMeshWide = namespace === around.mesh.rootNamespace;
-    if (kind !== 'GatewayClass' || name !== WAYPOINT_CLASS || !isMeshWide) return [];
-    return fetch.all(inputs.gateways, { within: byClass.at(name) }).map(objectKey);
-  }
-
-  function attachments(policy: AuthorizationPolicyRecord, fetch: Fetch): Attachments {
-    const { namespace } = policy;
-    const attached: Attachments = new Map();
-    for (const target of policy.targets) {
-      for (const waypoint of gatewaysOf(target, namespace, fetch)) attached.set(waypoint, 'all');
-      for (const { labels, hostname } of servicesOf(target, namespace, fetch)) {
-        const found = fetchBinding(fetch, around, { namespace, labels, traffic: 'service' });
-        if (found?.binding.kind !== 'bound') continue;
-        const key = objectKey(found.binding.waypoint);
-        const before = attached.get(key) ?? [];
-        if (before === 'all') continue;
-        attached.set(key, [...before, create(ServiceNameSchema, { namespace, hostname })]);
-      }
-    }
-    return attached;
-  }
-
-  return new DerivedCollection<AuthorizationPolicyRecord, WaypointResource>(
+  inputs: TargetInputs & { readonly authorizationPolicies: Readable<AuthorizationPolicyRecord> },
+): DerivedWaypointPolicies {
+  const targets = new PolicyTargets(around, inputs);
+  const policies = inputs.authorizationPolicies;
+  const resources = new DerivedCollection<AuthorizationPolicyRecord, WaypointResource>(
     graph,
     'waypoint policies',
-    inputs.authorizationPolicies,
+    policies,
     {
       keyOf: waypointResourceKey,
       equal: sameVersion,
       transformation: (policy, fetch) => {
         if (!policy.targeted) return [];
-        const attached = attachments(policy, fetch);
+        const attached = attachments(targets.fetch(policy, fetch));
         if (attached.size === 0) return [];
         const { action, rules } = translateWaypointPolicy(policy);
         const { namespace, name, dryRun } = policy;
@@ -101,4 +70,67 @@ export function deriveWaypointPolicies(
       },
     },
   );
+  const verdicts = new DerivedCollection<AuthorizationPolicyRecord, WaypointPolicyVerdict>(
+    graph,
+    'waypoint policy verdicts',
+    policies,
+    {
+      keyOf: ({ name }) => name,
+      transformation: (policy, fetch) =>
+        policy.targeted ? [verdictOn(policy, targets.fetch(policy, fetch))] : [],
+    },
+  );
+  return { resources, verdicts };
+}
+
+/** Waypoint → the services behind it that a policy is for; 'all': everything that goes through the waypoint. */
+function attachments(found: readonly FoundTarget[]): ReadonlyMap<string, 'all' | ServiceName[]> {
+  const attached = new Map<string, 'all' | ServiceName[]>();
+  for (const target of found) {
+    if (target.kind === 'refused') continue;
+    if (target.kind === 'waypoints') {
+      for (const waypoint of target.waypoints) attached.set(waypoint, 'all');
+      continue;
+    }
+    const { waypoint, namespace, hostnames } = target;
+    const before = attached.get(waypoint) ?? [];
+    if (before === 'all') continue;
+    const services = hostnames.map((hostname) =>
+      create(ServiceNameSchema, { namespace, hostname }),
+    );
+    attached.set(waypoint, [...before, ...services]);
+  }
+  return attached;
+}
+
+function verdictOn(
+  policy: AuthorizationPolicyRecord,
+  found: readonly FoundTarget[],
+): WaypointPolicyVerdict {
+  const name = objectKey(policy);
+  const refused = found.filter((target) => target.kind === 'refused');
+  const wrong = refused.map(({ message }) => message).join('; ');
+  const bound = found.flatMap((target) => {
+    if (target.kind === 'refused') return [];
+    return [target.kind === 'services' ? target.waypoint : target.name];
+  });
+  if (bound.length === 0) {
+    const [first, ...others] = new Set(refused.map(({ reason }) => reason));
+    const reason = first === undefined || others.length > 0 ? 'Invalid' : first;
+    const message = wrong === '' ? 'no targetRef can be read' : wrong;
+    return { name, bound: false, reason, message };
+  }
+  const { limitation } = translateWaypointPolicy(policy);
+  const message = [
+    `bound to ${[...new Set(bound)].join(', ')}`,
+    ...(wrong === '' ? [] : [wrong]),
+    ...(limitation === undefined ? [] : [limitation]),
+  ].join('; ');
+  const reason =
+    refused.length > 0
+      ? 'PartiallyInvalid'
+      : limitation === undefined
+        ? 'Accepted'
+        : 'UnsupportedValue';
+  return { name, bound: true, reason, message };
 }

@@ -205,7 +205,11 @@ describe('istiod on an API server', function () {
     throw new Error(`No root in ${namespace}`);
   };
 
-  async function accepted(name: string, generation: number): Promise<unknown> {
+  /** The conditions of a policy, as soon as there are those that are waited for. */
+  async function policyConditions(
+    name: string,
+    awaited: (conditions: readonly Condition[]) => boolean,
+  ): Promise<readonly Condition[]> {
     const watch = cluster.client.watch(AUTHORIZATION_POLICIES, {
       namespace: 'shop',
       fieldSelector: `metadata.name=${name}`,
@@ -214,11 +218,20 @@ describe('istiod on an API server', function () {
     });
     for await (const event of watch) {
       if (event.type !== 'ADDED' && event.type !== 'MODIFIED') continue;
-      const conditions = event.object.status?.['conditions'] as readonly Condition[] | undefined;
-      const found = conditions?.find(({ type }) => type === 'ZtunnelAccepted');
-      if (found?.observedGeneration === generation) return found;
+      const conditions = (event.object.status?.['conditions'] ?? []) as readonly Condition[];
+      if (awaited(conditions)) return conditions;
     }
     throw new Error(`No status of ${name}`);
+  }
+
+  async function accepted(
+    name: string,
+    generation: number,
+    wanted = 'ZtunnelAccepted',
+  ): Promise<unknown> {
+    const isIt = ({ type, observedGeneration }: Condition) =>
+      type === wanted && observedGeneration === generation;
+    return (await policyConditions(name, (conditions) => conditions.some(isIt))).find(isIt);
   }
 
   function proxy(how: { token?: string; mode?: 'on-demand'; node?: string } = {}): Proxy {
@@ -395,6 +408,24 @@ describe('istiod on an API server', function () {
       expect(await accepted('fine', 1)).to.deep.include({ status: 'True', reason: 'Accepted' });
       await cluster.client.delete(AUTHORIZATION_POLICIES, 'reads', 'shop');
       await cluster.client.delete(AUTHORIZATION_POLICIES, 'fine', 'shop');
+    });
+
+    it('says what waypoints make of those with targetRefs, which node tunnels have nothing to do with', async () => {
+      const targetRefs = [{ group: '', kind: 'Service', name: 'nobody' }];
+      await cluster.client.create(AUTHORIZATION_POLICIES, policy('aimed', { targetRefs }));
+      expect(await accepted('aimed', 1, 'WaypointAccepted')).to.deep.include({
+        status: 'False',
+        reason: 'TargetNotFound',
+        message: 'Service shop/nobody was not found',
+      });
+      const spec = { targetRefs: null };
+      const type = 'merge';
+      await cluster.client.patch(AUTHORIZATION_POLICIES, 'aimed', 'shop', { spec }, { type });
+      await policyConditions(
+        'aimed',
+        (conditions) => conditions.map((one) => one.type).join() === 'ZtunnelAccepted',
+      );
+      await cluster.client.delete(AUTHORIZATION_POLICIES, 'aimed', 'shop');
     });
   });
 

@@ -45,6 +45,7 @@ describe('authorizationPolicyRecord()', () => {
     ).to.deep.equal([
       { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'way' },
       { group: '', kind: 'Service', name: 'shelf' },
+      { group: '', kind: 'Service', name: 'shelf', namespace: 'elsewhere' },
     ]);
     expect(authorization({}, { 'istio.io/dry-run': 'true' }).dryRun).to.equal(true);
     expect(authorization(undefined)).to.deep.include({ selector: undefined, targeted: false });

@@ -11,6 +11,7 @@ import {
 import {
   address,
   authorizationRecord,
+  gatewayRecord,
   type MeshWorld,
   meshWorld,
   podRecord,
@@ -116,6 +117,7 @@ describe('sourcesFor() a waypoint', () => {
   beforeEach(() => {
     world = meshWorld();
     for (const name of ['way', 'other']) {
+      world.inputs.gateways.set(gatewayRecord(name));
       const targets = [{ group: 'gateway.networking.k8s.io', kind: 'Gateway', name }];
       const policy = authorizationRecord(`for-${name}`, { targeted: true, targets });
       world.inputs.authorizationPolicies.set(policy);

@@ -42,14 +42,19 @@ function policy(namespace: string, targets: readonly PolicyTarget[], more = {}):
 function policies(): string[] {
   return [...world.mesh.waypointPolicies.values()].map(({ waypoint: whose, name, bytes }) => {
     const { services } = fromBinary(PolicySchema, bytes);
-    const said = services.map(
+    const names = services.map(
       ({ namespace, hostname }) => `${namespace}/${hostname.split('.')[0]}`,
     );
-    return `${whose}|${name}: ${said.join(' ')}`;
+    return `${whose}|${name}: ${names.join(' ')}`;
   });
 }
 const toService = (name: string): PolicyTarget => ({ group: '', kind: 'Service', name });
 const toGateway = (name: string): PolicyTarget => ({ group: GATEWAY_GROUP, kind: 'Gateway', name });
+const toEntry = (name: string): PolicyTarget => ({
+  group: 'networking.istio.io',
+  kind: 'ServiceEntry',
+  name,
+});
 const toClass = (name: string): PolicyTarget => ({
   group: GATEWAY_GROUP,
   kind: 'GatewayClass',
@@ -102,7 +107,8 @@ describe('deriveWaypointPolicies()', () => {
 
   it('is for its own namespace only', () => {
     policy('store', [toService('shelf'), toGateway('way')]);
-    expect(policies()).to.deep.equal(['store/way|store/rule: ']);
+    policy('shop', [{ ...toService('rack'), namespace: 'store' }]);
+    expect(policies()).to.deep.equal([]);
   });
 
   it('leaves policies without targets to node tunnels, and theirs as they are', () => {
@@ -119,3 +125,128 @@ describe('deriveWaypointPolicies()', () => {
     expect(fromBinary(PolicySchema, found?.bytes ?? new Uint8Array()).dryRun).to.equal(true);
   });
 });
+
+/** As `status reason: message`. */
+function verdict(namespace = 'shop'): string | undefined {
+  const found = world.mesh.waypointPolicyVerdicts.get(`${namespace}/rule`);
+  return found && `${found.bound} ${found.reason}: ${found.message}`;
+}
+
+describe('deriveWaypointPolicies() verdicts', () => {
+  beforeEach(() => {
+    setUp();
+    world.inputs.services.set(serviceRecord('loose'));
+    world.inputs.serviceEntries.set({
+      ...entry,
+      name: 'abroad',
+      labels: use('way'),
+      services: ['a.example', 'b.example'].map((hostname) =>
+        serviceRecord('abroad', { kind: 'ServiceEntry', hostname, labels: use('way') }),
+      ),
+    });
+    world.inputs.gateways.set(gatewayRecord('door', { className: 'istio' }));
+    for (const [name, controllerName] of [
+      ['istio', 'istio.io/gateway-controller'],
+      ['ours-too', 'istio.io/mesh-controller'],
+    ] as const) {
+      world.inputs.gatewayClasses.set({
+        name,
+        controllerName,
+        labels: {},
+        inboundBinding: undefined,
+      });
+    }
+  });
+
+  const refused: readonly [target: PolicyTarget, expected: string][] = [
+    [toService('gone'), 'TargetNotFound: Service shop/gone was not found'],
+    [toService('loose'), 'AncestorNotBound: Service shop/loose is not bound to a waypoint'],
+    [
+      { ...toService('rack'), namespace: 'store' },
+      'Invalid: Service store/rack is not in the namespace of the policy',
+    ],
+    [toEntry('gone'), 'TargetNotFound: ServiceEntry shop/gone was not found'],
+    [toGateway('gone'), 'TargetNotFound: Gateway shop/gone was not found'],
+    [toGateway('door'), 'Invalid: Gateway shop/door is not a waypoint: it is of class "istio"'],
+    [
+      toClass('istio-waypoint'),
+      'Invalid: GatewayClass istio-waypoint: only a policy in namespace istio-system can have a class as target',
+    ],
+    [
+      { group: 'apps', kind: 'Deployment', name: 'shelf' },
+      'Invalid: Deployment shop/shelf: kind "Deployment" can not be a target',
+    ],
+  ];
+  for (const [target, expected] of refused) {
+    it(`say ${expected}, and nobody is sent the policy`, () => {
+      policy('shop', [target]);
+      expect(verdict()).to.equal(`false ${expected}`);
+      expect(policies()).to.deep.equal([]);
+      policy('shop', [target, toService('shelf')]);
+      const message = expected.slice(expected.indexOf(':') + 2);
+      expect(verdict()).to.equal(`true PartiallyInvalid: bound to shop/way; ${message}`);
+      expect(policies()).to.deep.equal(['shop/way|shop/rule: shop/shelf']);
+    });
+  }
+
+  const bound: readonly [targets: readonly PolicyTarget[], to: string][] = [
+    [[toGateway('way')], 'shop/way'],
+    [[toService('shelf'), toService('lamp')], 'shop/way'],
+    [[toEntry('abroad')], 'shop/way'],
+  ];
+  for (const [targets, to] of bound) {
+    it(`say that a policy for ${targets.map(({ kind }) => kind).join(', ')} is bound`, () => {
+      policy('shop', targets);
+      expect(verdict()).to.equal(`true Accepted: bound to ${to}`);
+    });
+  }
+
+  it('say that a policy for a class of waypoints is bound, and for no other class', () => {
+    policy('istio-system', [toClass('istio-waypoint')]);
+    const all = 'true Accepted: bound to all waypoints of class';
+    expect(verdict('istio-system')).to.equal(`${all} istio-waypoint`);
+    policy('istio-system', [toClass('ours-too')]);
+    expect(verdict('istio-system')).to.equal(`${all} ours-too`);
+    policy('istio-system', [toClass('istio')]);
+    expect(verdict('istio-system')).to.contain(
+      'Invalid: GatewayClass istio is not one of waypoints',
+    );
+    policy('istio-system', [toClass('gone')]);
+    expect(verdict('istio-system')).to.contain('TargetNotFound: GatewayClass gone was not found');
+  });
+
+  it('follow what a service is bound to', () => {
+    policy('shop', [toService('loose')]);
+    service('loose', 'store/far');
+    expect(verdict()).to.equal('true Accepted: bound to store/far');
+    world.inputs.services.delete('shop/loose');
+    expect(verdict()).to.equal('false TargetNotFound: Service shop/loose was not found');
+  });
+
+  it('say what of a policy waypoints do not enforce as it is written', () => {
+    const when = [{ key: 'request.auth.claims[role]', values: ['admin'] }];
+    policy('shop', [toService('shelf')], { action: 'ALLOW', rules: [{ when }] });
+    expect(verdict()).to.equal(
+      'true UnsupportedValue: bound to shop/way; Not supported: request.auth.claims[role]. Such rules never match',
+    );
+    policy('shop', [toService('shelf')], { action: 'CUSTOM', rules: [{}] });
+    expect(verdict()).to.contain('UnsupportedValue: bound to shop/way; Action CUSTOM');
+  });
+
+  it('say nothing of policies for node tunnels', () => {
+    policy('shop', [], { targeted: false });
+    expect(verdict()).to.equal(undefined);
+  });
+
+  it('say that targets could not be read', () => {
+    policy('shop', []);
+    expect(verdict()).to.equal('false Invalid: no targetRef can be read');
+  });
+});
+
+const entry = {
+  namespace: 'shop',
+  createdAt: '2026-01-01T00:00:00Z',
+  endpoints: [],
+  byDns: true,
+};
