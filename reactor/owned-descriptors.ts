@@ -20,14 +20,26 @@ export function noteDescriptorsIn(table: OwnedDescriptors): void {
 
 /** The descriptor is this thread's until it is disowned; again is harmless. */
 export function own(fd: number): void {
-  if (owned === undefined || fd < 0 || fd >= DESCRIPTORS_MAX) return;
-  owned[fd >> 3] = (owned[fd >> 3] ?? 0) | (1 << (fd & 7));
+  if (owned !== undefined) note(owned, fd);
+}
+
+/**
+ * The descriptor goes to the thread of `table`, which is told of it afterwards: if that thread ends before it has
+ * heard, whoever cleans up behind it finds it.
+ */
+export function giveTo(table: OwnedDescriptors, fd: number): void {
+  note(new Uint8Array(table), fd);
+}
+
+/** Two threads may write to one byte at the same time. */
+function note(table: Uint8Array, fd: number): void {
+  if (fd >= 0 && fd < DESCRIPTORS_MAX) Atomics.or(table, fd >> 3, 1 << (fd & 7));
 }
 
 /** Call it before the descriptor is closed: afterwards the number may be another thread's. */
 export function disown(fd: number): void {
   if (owned === undefined || fd < 0 || fd >= DESCRIPTORS_MAX) return;
-  owned[fd >> 3] = (owned[fd >> 3] ?? 0) & ~(1 << (fd & 7));
+  Atomics.and(owned, fd >> 3, ~(1 << (fd & 7)));
 }
 
 /** Gives what a thread that has ended left open to `close`, once. How many that were. */

@@ -1,5 +1,3 @@
-import { Worker } from 'node:worker_threads';
-
 import { systemClock } from '#common/clock.ts';
 import { saveCompiledCode } from '#common/compile-cache.ts';
 import type { AdminServer } from '#common/http/admin-server.ts';
@@ -19,25 +17,29 @@ import { trafficFamilies } from '#dataplane/telemetry/exposition.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
 import { raiseOpenFilesLimit } from '#linux/limits.ts';
-import { allocateOwnedDescriptors } from '#reactor/owned-descriptors.ts';
+import type { Listener } from '#reactor/listener.ts';
+import type { Loop } from '#reactor/loop.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import type { TlsMaterial } from '#reactor/tls/context.ts';
 import { selfTestOpenssl } from '#reactor/tls/self-test.ts';
 import type { ReceivedResource, Rejection } from '#xds/client.ts';
 
 import type { Config } from './config.ts';
+import { openTunnelPort } from './listener/tunnel-port.ts';
 import { decodePolicy } from './policy/decode.ts';
 import { decodeRoute } from './routing/decode.ts';
 import { requestFamilies } from './telemetry/request-families.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
 import { waypointTunnelOptions } from './upstream/tunnel-options.ts';
-import type { FromWorker, NamedBytes, ToWorker, WorkerData } from './worker/protocol.ts';
+import type { NamedBytes, WorkerSettings } from './worker/protocol.ts';
+import { Workers } from './worker/workers.ts';
 
 const ROUTE_TYPE = 'type.googleapis.com/ambit.waypoint.Route';
 const POLICY_TYPE = 'type.googleapis.com/ambit.waypoint.Policy';
 const MESH_TASK = 'the mesh is known';
 const CERTIFICATE_TASK = 'our certificate';
-const LISTEN_TASK = 'data workers listen';
-/** A worker answers within milliseconds. */
-const COLLECT_DEADLINE_MS = 2_000;
+const LISTEN_TASK = 'tunnels can come in';
+const WORKER_TASK = 'a data worker takes tunnels';
 
 interface Counts {
   readonly tunnels: number;
@@ -61,13 +63,19 @@ export class App {
   readonly #requests = new RequestMetrics();
   readonly #tcp = new TrafficMetrics();
   readonly #counts: Counts[] = [];
-  readonly #workers: Worker[] = [];
-  /** Who waits for an answer of each worker. */
-  readonly #waiting = new Map<string, Set<() => void>>();
+  #faultsOfDead = 0;
+  readonly #workers: Workers;
+  /** What a worker that begins later must know, beside the mesh: resources as they came, by name, … */
+  readonly #resources = {
+    routes: new Map<string, NamedBytes>(),
+    policies: new Map<string, NamedBytes>(),
+  };
+  /** … and the certificate. */
+  #material: TlsMaterial | undefined;
+  #port: Listener | undefined;
   readonly #ended = Promise.withResolvers<string | undefined>();
   readonly #hasCertificate = Promise.withResolvers<void>();
   #servers: readonly AdminServer[] = [];
-  #listening = 0;
 
   constructor(config: Config) {
     this.#config = config;
@@ -101,6 +109,24 @@ export class App {
         this.#log.warn('cannot get a certificate', { identity, reason, again });
       },
     });
+    this.#workers = new Workers(workerSettings(config), {
+      onLog: (batch) => this.#writer.writeBatch(batch),
+      onReport: (problem) => this.#log.warn(problem),
+      onCollected: (index, collected) => {
+        this.#requests.absorb(collected.requests);
+        this.#tcp.absorb(collected.tcp);
+        this.#tcp.dropUnused();
+        const { tunnels, connections, faults } = collected;
+        this.#counts[index] = { tunnels, connections, faults };
+      },
+      onDied: (index) => this.#onDied(index),
+      onReplaced: (index, reason) => {
+        this.#log.error('a data worker died and was replaced', { worker: index, reason });
+        this.#fill(index);
+      },
+      onTaking: (isTaking) => this.#onTaking(isTaking),
+      onHopeless: (problem) => this.#ended.resolve(problem),
+    });
     const sum = (pick: (counts: Counts) => number) => (): number =>
       this.#counts.reduce((total, counts) => total + pick(counts), 0);
     this.#registry = new MetricsRegistry([
@@ -124,7 +150,13 @@ export class App {
         'counter',
         'ambit_handler_faults_total',
         'Connections that were closed by a fault of this program',
-        sum((each) => each.faults),
+        () => this.#faultsOfDead + sum((each) => each.faults)(),
+      ),
+      single(
+        'counter',
+        'ambit_log_lines_lost_total',
+        'Log lines that nobody read in time',
+        () => this.#writer.lost,
       ),
     ]);
   }
@@ -160,27 +192,30 @@ export class App {
     raiseOpenFilesLimit();
     selfTestOpenssl();
     await this.#openPages();
-    await Promise.all(Array.from({ length: config.workers }, (_, index) => this.#spawn(index)));
+    const loop = await openThreadLoop();
+    loop.onFault = (error) =>
+      this.#log.error('fault on the control thread', { error: String(error) });
+    await this.#workers.start(config.workers);
+    loop.start();
     this.#certificates.want(config.identity, 'real-time');
     await this.#source.load();
     if (this.stopping) return;
     this.#readiness.done(MESH_TASK);
     await this.#hasCertificate.promise;
     if (this.stopping) return;
-    this.#tellAll({ type: 'listen' });
+    this.#listen(loop);
     saveCompiledCode();
   }
 
   async #end(why: string): Promise<void> {
     const { drainDeadlineMs } = this.#config;
     this.#log.info('draining', { reason: why, deadline: `${drainDeadlineMs}ms` });
-    const drained = this.#answers('drained', drainDeadlineMs);
-    this.#tellAll({ type: 'drain' });
-    await drained;
-    this.#tellAll({ type: 'cut', reason: 'the waypoint ends' });
-    await this.#collect();
+    this.#port?.close();
+    await this.#workers.drain(drainDeadlineMs);
+    this.#workers.tellAll({ type: 'cut', reason: 'the waypoint ends' });
+    await this.#workers.collect();
     await Promise.all(this.#servers.map((server) => server.close()));
-    await Promise.all(this.#workers.map((worker) => worker.terminate()));
+    await this.#workers.stop();
     this.#log.info('ended');
   }
 
@@ -188,7 +223,7 @@ export class App {
 
   #onMesh(delta: MeshDelta): void {
     this.#mesh.apply(delta);
-    this.#tellAll({ type: 'mesh', delta });
+    this.#workers.tellAll({ type: 'mesh', delta });
   }
 
   /** What can't be carried out is refused here, and does not reach the workers: what was there before stays. */
@@ -197,6 +232,7 @@ export class App {
     resources: readonly ReceivedResource[],
     remove: readonly string[],
   ): readonly Rejection[] {
+    const known = this.#resources[type];
     const rejections: Rejection[] = [];
     const update: NamedBytes[] = [];
     for (const { name, bytes } of resources) {
@@ -204,7 +240,9 @@ export class App {
       if (decoded.kind === 'refused') rejections.push({ name, reason: decoded.reason });
       else update.push({ name, bytes });
     }
-    this.#tellAll({ type, update, remove });
+    for (const name of remove) known.delete(name);
+    for (const resource of update) known.set(resource.name, resource);
+    this.#workers.tellAll({ type, update, remove });
     return rejections;
   }
 
@@ -213,108 +251,68 @@ export class App {
       this.#readiness.pending(CERTIFICATE_TASK);
       return;
     }
-    this.#tellAll({ type: 'certificate', material: change.material });
+    this.#material = change.material;
+    this.#workers.tellAll({ type: 'certificate', material: change.material });
     this.#readiness.done(CERTIFICATE_TASK);
     this.#hasCertificate.resolve();
   }
 
   // --- Workers
 
-  async #spawn(index: number): Promise<void> {
-    const config = this.#config;
-    const workerData: WorkerData = {
-      owned: allocateOwnedDescriptors(),
-      settings: {
-        port: config.ports.tunnel,
-        ipv6: config.ipv6Enabled,
-        log: config.log,
-        plane: {
-          network: config.network,
-          pod: {
-            name: config.podName,
-            namespace: config.podNamespace,
-            serviceAccount: config.serviceAccount,
-          },
-          identity: config.identity,
-          tunnels: waypointTunnelOptions,
-        },
-      },
-    };
-    const worker = new Worker(new URL('./worker/main.ts', import.meta.url), { workerData });
-    const ready = Promise.withResolvers<void>();
-    worker.on('message', (message: FromWorker) => {
-      if (message.type === 'ready') ready.resolve();
-      else this.#onWorker(index, message);
-    });
-    worker.on('error', (error: Error) => {
-      ready.reject(error);
-      // Its tunnels are gone; Kubernetes starts a whole waypoint again sooner than we could mend half of one.
-      this.#ended.resolve(`data worker ${index} has died: ${error.stack ?? error.message}`);
-    });
-    await ready.promise;
-    this.#workers[index] = worker;
+  /** What it had open is gone; what it had counted stays. */
+  #onDied(index: number): void {
+    const counts = this.#counts[index];
+    if (counts === undefined) return;
+    this.#faultsOfDead += counts.faults;
+    this.#counts[index] = { tunnels: 0, connections: 0, faults: 0 };
   }
 
-  #onWorker(index: number, message: Exclude<FromWorker, { readonly type: 'ready' }>): void {
-    switch (message.type) {
-      case 'listening':
-        if (message.problem !== undefined) this.#ended.resolve(message.problem);
-        else if (++this.#listening === this.#workers.length) {
-          this.#readiness.done(LISTEN_TASK);
-          this.#log.info('serving', {
-            workers: this.#workers.length,
-            identity: this.#config.identity,
-          });
-        }
-        return;
-      case 'collected': {
-        const { requests, tcp, tunnels, connections, faults } = message;
-        this.#requests.absorb(requests);
-        this.#tcp.absorb(tcp);
-        this.#tcp.dropUnused();
-        this.#counts[index] = { tunnels, connections, faults };
-        this.#answered('collected');
-        return;
-      }
-      case 'drained':
-        this.#answered('drained');
-        return;
-      case 'log':
-        this.#writer.writeBatch(message.batch);
-        return;
-      case 'report':
-        this.#log.warn(message.problem);
+  /** Everything that is known so far, for a worker that has just begun. */
+  #fill(index: number): void {
+    const { workloads, services, policies } = this.#mesh.snapshot();
+    const delta: MeshDelta = {
+      upsertWorkloads: workloads,
+      removeWorkloads: [],
+      upsertServices: services,
+      removeServices: [],
+      upsertPolicies: policies,
+      removePolicies: [],
+    };
+    this.#workers.tell(index, { type: 'log-filter', filter: this.#levels.current() });
+    this.#workers.tell(index, { type: 'mesh', delta });
+    for (const type of ['routes', 'policies'] as const) {
+      const update = [...this.#resources[type].values()];
+      this.#workers.tell(index, { type, update, remove: [] });
     }
+    const material = this.#material;
+    if (material !== undefined) this.#workers.tell(index, { type: 'certificate', material });
   }
 
-  #tellAll(message: ToWorker): void {
-    for (const worker of this.#workers) worker.postMessage(message);
+  #listen(loop: Loop): void {
+    const opened = openTunnelPort(
+      loop,
+      { port: this.#config.ports.tunnel, ipv6: this.#config.ipv6Enabled },
+      (fd) => this.#workers.give(fd),
+      (name) => this.#log.warn('cannot accept connections for a moment', { error: name }),
+    );
+    if ('problem' in opened) {
+      this.#ended.resolve(opened.problem);
+      return;
+    }
+    this.#port = opened;
+    opened.resume();
+    this.#readiness.done(LISTEN_TASK);
+    const { identity } = this.#config;
+    this.#log.info('serving', { workers: this.#workers.count, identity });
   }
 
-  async #collect(): Promise<void> {
-    const collected = this.#answers('collected', COLLECT_DEADLINE_MS);
-    this.#tellAll({ type: 'collect' });
-    await collected;
-  }
-
-  /** Settles when every worker has answered so, or at the deadline. */
-  async #answers(type: 'collected' | 'drained', deadlineMs: number): Promise<void> {
-    let missing = this.#workers.length;
-    if (missing === 0) return;
-    const done = Promise.withResolvers<void>();
-    const timer = setTimeout(done.resolve, deadlineMs);
-    const answered = (): void => {
-      if (--missing === 0) done.resolve();
-    };
-    const waiting = this.#waiting.get(type) ?? new Set();
-    this.#waiting.set(type, waiting.add(answered));
-    await done.promise;
-    clearTimeout(timer);
-    waiting.delete(answered);
-  }
-
-  #answered(type: 'collected' | 'drained'): void {
-    for (const answered of this.#waiting.get(type) ?? []) answered();
+  /** While nobody takes tunnels, whoever comes waits in the kernel: a new worker begins within moments. */
+  #onTaking(isTaking: boolean): void {
+    if (isTaking) this.#readiness.done(WORKER_TASK);
+    else this.#readiness.pending(WORKER_TASK);
+    if (this.stopping) return;
+    if (isTaking) this.#port?.resume();
+    else this.#port?.pause();
   }
 
   // --- Pages
@@ -327,19 +325,19 @@ export class App {
       current: () => this.#levels.current(),
       set: (text: string) => {
         const result = this.#levels.set(text);
-        if (result.kind === 'ok') this.#tellAll({ type: 'log-filter', filter: text });
+        if (result.kind === 'ok') this.#workers.tellAll({ type: 'log-filter', filter: text });
         return result;
       },
       reset: () => {
         this.#levels.reset();
-        this.#tellAll({ type: 'log-filter', filter: this.#levels.current() });
+        this.#workers.tellAll({ type: 'log-filter', filter: this.#levels.current() });
       },
     };
     const configDump = (): Promise<string> =>
       Promise.resolve(JSON.stringify({ mesh: dumpMesh(this.#mesh) }, undefined, 2));
     const shutDown = (): void => this.shutDown('/quitquitquit');
     const render: Parameters<typeof openStats>[0] = async (format) => {
-      await this.#collect();
+      await this.#workers.collect();
       return await this.#registry.render(format);
     };
     this.#servers = await Promise.all([
@@ -350,4 +348,10 @@ export class App {
       ),
     ]);
   }
+}
+
+function workerSettings(config: Config): WorkerSettings {
+  const { network, podName: name, podNamespace: namespace, serviceAccount, identity } = config;
+  const pod = { name, namespace, serviceAccount };
+  return { plane: { network, pod, identity, tunnels: waypointTunnelOptions }, log: config.log };
 }

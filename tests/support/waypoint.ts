@@ -64,6 +64,7 @@ export class TestWaypoint implements Disposable {
         tcpClosed: (record) => this.tcp.push(record),
         badRequest: (_facts, fault) => this.faults.push(fault),
         refused: (_peer, reason) => this.refusals.push(reason),
+        tunnelClosed: () => undefined,
       },
     );
     this.plane.useCertificate(authority.issue({ names: { uris: [WAYPOINT] } }));

@@ -26,6 +26,7 @@ export interface TunnelsHost extends InnerHost {
   readonly waiting: ByteBudget | undefined;
   /** A tunnel, or a request of one, was refused; `peer` is its address. */
   refused(peer: string, reason: string): void;
+  tunnelClosed(): void;
 }
 
 /** The tunnels that come in on 15008: who may open one, and what its requests are for. */
@@ -88,6 +89,6 @@ export class Tunnels implements TunnelOwner {
   }
 
   onTunnelClosed(tunnel: Tunnel): void {
-    this.all.delete(tunnel);
+    if (this.all.delete(tunnel)) this.#host.tunnelClosed();
   }
 }

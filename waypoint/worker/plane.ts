@@ -58,6 +58,8 @@ export interface PlaneEvents {
   tcpClosed(record: TcpRecord): void;
   badRequest(facts: ConnectionFacts, fault: string): void;
   refused(peer: string, reason: string): void;
+  /** A connection that was given to {@link Plane.accept} is closed. */
+  tunnelClosed(): void;
 }
 
 /** The data path of one worker: tunnels come in, requests are answered. */
@@ -132,12 +134,13 @@ export class Plane implements TunnelsHost {
     }
   }
 
-  /** Takes over an accepted connection to port 15008. */
+  /** Takes over an accepted connection to port 15008, and tells when it is closed. */
   accept(fd: number): void {
     const remote = peerAddress(fd);
     const local = localAddress(fd);
     if (this.#tls === undefined || remote === undefined || local === undefined || this.#draining) {
       closeSocket(fd);
+      this.tunnelClosed();
       return;
     }
     const tunnel = Tunnel.accept(this.#tunnelHost, this.#tunnels, this.#tls, { fd, local, remote });
@@ -176,6 +179,10 @@ export class Plane implements TunnelsHost {
 
   refused(peer: string, reason: string): void {
     this.#events.refused(peer, reason);
+  }
+
+  tunnelClosed(): void {
+    this.#events.tunnelClosed();
   }
 
   badRequest(facts: ConnectionFacts, fault: string): void {

@@ -1,8 +1,7 @@
-import type { LogFilter } from '#common/log/filter.ts';
-import type { LogFormat } from '#common/log/format.ts';
 import type { LineBatch } from '#common/log/writer.ts';
 import type { MeshDelta } from '#dataplane/state/delta.ts';
 import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
+import type { LogSettings } from '#dataplane/workers/worker-log.ts';
 import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 import type { TlsMaterial } from '#reactor/tls/context.ts';
 
@@ -11,15 +10,15 @@ import type { PlaneSettings } from './plane.ts';
 
 export interface WorkerSettings {
   readonly plane: PlaneSettings;
-  readonly port: number;
-  readonly ipv6: boolean;
-  readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
+  readonly log: LogSettings;
 }
 
 /** What a worker is born with. */
 export interface WorkerData {
   readonly settings: WorkerSettings;
   readonly owned: OwnedDescriptors;
+  /** One 32-bit number: the tunnels that it has. Whoever gives it one adds 1, the worker takes it off again. */
+  readonly tunnels: SharedArrayBuffer;
 }
 
 /** A resource as it came: what is made of it can't be sent between threads. */
@@ -37,27 +36,30 @@ export type ToWorker =
       readonly remove: readonly string[];
     }
   | { readonly type: 'certificate'; readonly material: TlsMaterial }
-  /** Everything is known: open the listener. Answered with `listening`. */
-  | { readonly type: 'listen' }
+  /** An accepted connection to port 15008, the worker's from now on. */
+  | { readonly type: 'tunnel'; readonly fd: number }
   | { readonly type: 'log-filter'; readonly filter: string }
+  /** `lines` of the log have been taken. */
+  | { readonly type: 'log-taken'; readonly lines: number }
   | { readonly type: 'collect' }
   /** Take nothing new, let what is there finish. Answered with `drained`. */
   | { readonly type: 'drain' }
   | { readonly type: 'cut'; readonly reason: string };
 
+/** What a worker has counted. */
+export interface Collected {
+  readonly type: 'collected';
+  /** Since the last time. */
+  readonly requests: RequestCounts;
+  readonly tcp: TrafficCounts;
+  readonly tunnels: number;
+  readonly connections: number;
+  readonly faults: number;
+}
+
 export type FromWorker =
-  | { readonly type: 'ready' }
-  | { readonly type: 'listening'; readonly problem: string | undefined }
   | { readonly type: 'drained' }
-  | {
-      readonly type: 'collected';
-      /** Since the last time. */
-      readonly requests: RequestCounts;
-      readonly tcp: TrafficCounts;
-      readonly tunnels: number;
-      readonly connections: number;
-      readonly faults: number;
-    }
+  | Collected
   | { readonly type: 'log'; readonly batch: LineBatch }
   /** Something that the operator should know. */
   | { readonly type: 'report'; readonly problem: string };

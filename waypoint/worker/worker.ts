@@ -1,12 +1,6 @@
-import { LogLevels } from '#common/log/filter.ts';
 import { RateLimitedLines } from '#common/log/rate-limit.ts';
-import { LineCollector } from '#common/log/writer.ts';
-import { parseIp, type SocketAddress } from '#common/net/address.ts';
-import { errnoName } from '#linux/libc.ts';
-import { listenTcp } from '#linux/socket.ts';
-import { Listener } from '#reactor/listener.ts';
+import { WorkerLog } from '#dataplane/workers/worker-log.ts';
 import type { Loop } from '#reactor/loop.ts';
-import { own } from '#reactor/owned-descriptors.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 import { type DecisionSources, decide, judgeConnection } from '../exchange/decide.ts';
@@ -28,11 +22,15 @@ import { TcpMetrics } from '../telemetry/tcp-metrics.ts';
 import { Plane } from './plane.ts';
 import type { FromWorker, NamedBytes, ToWorker, WorkerSettings } from './protocol.ts';
 
-const LOG_INTERVAL_MS = 50;
-/** Connections that the kernel keeps for us until they are accepted. */
-const BACKLOG = 1_024;
 /** Between two looks whether a drain is over. */
 const DRAIN_LOOK_MS = 50;
+
+/** What a worker tells the control thread. */
+export interface WorkerOutput {
+  post(message: FromWorker): void;
+  /** A tunnel that it was given is closed. */
+  tunnelGone(): void;
+}
 
 /** One data worker: a plane, what it decides from, and its answers to the control thread. */
 export class WaypointWorker {
@@ -46,13 +44,13 @@ export class WaypointWorker {
   readonly #tcp = new TcpMetrics();
   readonly #log: WorkerLog;
   readonly #repeated: RateLimitedLines;
-  #listener: Listener | undefined;
 
-  constructor(loop: Loop, settings: WorkerSettings, post: (message: FromWorker) => void) {
+  constructor(loop: Loop, settings: WorkerSettings, output: WorkerOutput) {
+    const post = (message: FromWorker): void => output.post(message);
     this.#loop = loop;
     this.#settings = settings;
     this.#post = post;
-    this.#log = new WorkerLog(loop, settings, post);
+    this.#log = new WorkerLog(loop, settings.log, (batch) => post({ type: 'log', batch }));
     this.#repeated = new RateLimitedLines((problem) => post({ type: 'report', problem }));
     const sources: Omit<DecisionSources, 'view'> = {
       routes: this.#routes,
@@ -79,6 +77,7 @@ export class WaypointWorker {
       },
       refused: (peer, reason) =>
         this.#repeated.write('refused', `refused ${peer}: ${reason}`, loop.nowMs),
+      tunnelClosed: () => output.tunnelGone(),
     });
     loop.onFault = (error) => {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -100,8 +99,11 @@ export class WaypointWorker {
       case 'certificate':
         this.#plane.useCertificate(message.material);
         return;
-      case 'listen':
-        this.#post({ type: 'listening', problem: this.#listen() });
+      case 'tunnel':
+        this.#plane.accept(message.fd);
+        return;
+      case 'log-taken':
+        this.#log.taken(message.lines);
         return;
       case 'log-filter':
         this.#log.levels.set(message.filter);
@@ -117,12 +119,10 @@ export class WaypointWorker {
         });
         return;
       case 'drain':
-        this.#listener?.close();
         this.#plane.drain();
         this.#awaitDrained();
         return;
       case 'cut':
-        this.#listener?.close();
         this.#plane.close(message.reason);
         this.#log.flush();
     }
@@ -132,35 +132,6 @@ export class WaypointWorker {
     this.#requests.add(record);
     if (!this.#log.levels.enabled(ACCESS_SCOPE, requestLevel(record))) return;
     this.#log.writeLine(requestLine(record, Date.now(), this.#settings.log.format));
-  }
-
-  /** Why it can't listen. */
-  #listen(): string | undefined {
-    const { port, ipv6 } = this.#settings;
-    let problem = '';
-    for (const wildcard of ipv6 ? ['::', '0.0.0.0'] : ['0.0.0.0']) {
-      const address = { ip: parseIp(wildcard), port } as SocketAddress;
-      const tuning = { noDelay: true };
-      // Every worker has a socket of its own, between which the kernel distributes.
-      const options = { address, transparent: false, reusePort: true, backlog: BACKLOG, tuning };
-      const opened = listenTcp(options);
-      if ('fd' in opened) {
-        own(opened.fd);
-        this.#listener = new Listener(
-          this.#loop,
-          opened.fd,
-          (fd) => this.#plane.accept(fd),
-          (name) => {
-            const line = `cannot accept connections for a moment: ${name}`;
-            this.#repeated.write('accept', line, this.#loop.nowMs);
-          },
-        );
-        this.#listener.resume();
-        return undefined;
-      }
-      problem = `cannot listen on port ${port}: ${opened.call}: ${errnoName(opened.errno)}`;
-    }
-    return problem;
   }
 
   #awaitDrained(): void {
@@ -192,36 +163,4 @@ function decodedPolicies(resources: readonly NamedBytes[]): readonly Policy[] {
     const decoded = decodePolicy(name, bytes);
     return decoded.kind === 'policy' ? [decoded.policy] : [];
   });
-}
-
-/** Collects lines, and hands them to the control thread in batches. */
-class WorkerLog implements Timer {
-  readonly levels: LogLevels;
-  readonly #loop: Loop;
-  readonly #post: (message: FromWorker) => void;
-  readonly #collector = new LineCollector();
-  #scheduled = false;
-
-  constructor(loop: Loop, { log }: WorkerSettings, post: (message: FromWorker) => void) {
-    this.#loop = loop;
-    this.levels = new LogLevels(log.filter);
-    this.#post = post;
-  }
-
-  writeLine(line: string): void {
-    this.#collector.writeLine(line);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#loop.timers.schedule(this, this.#loop.nowMs + LOG_INTERVAL_MS);
-  }
-
-  onTimer(): void {
-    this.#scheduled = false;
-    this.flush();
-  }
-
-  flush(): void {
-    const batch = this.#collector.take();
-    if (batch !== undefined) this.#post({ type: 'log', batch });
-  }
 }

@@ -1,9 +1,8 @@
 import { RateLimitedLines } from '#common/log/rate-limit.ts';
 import type { IpAddress } from '#common/net/address.ts';
 import type { LocalPod } from '#dataplane/state/view.ts';
+import { PeerCounts, PeerTunnels } from '#dataplane/workers/peer-counts.ts';
 import { ByteBudget } from '#reactor/byte-budget.ts';
-
-import { PeerCounts, PeerTunnels } from './peer-counts.ts';
 
 /** What one data worker takes. Numbers of tunnels and connections that are open at once. */
 export interface AdmissionLimits {

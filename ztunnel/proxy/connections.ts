@@ -4,7 +4,7 @@ import type { WorkloadUid } from '#dataplane/state/names.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 
-import type { PeerCounts } from './peer-counts.ts';
+import type { PeerCounts } from '#dataplane/workers/peer-counts.ts';
 
 export type Denial = Verdict & { readonly kind: 'deny' };
 

@@ -7,6 +7,7 @@ import type { ConnectionFacts } from '#dataplane/authz/match.ts';
 import { identityOf, type Workload } from '#dataplane/state/workload.ts';
 import type { AccessRecord } from '#dataplane/telemetry/access-log.ts';
 import type { ResponseFlag } from '#dataplane/telemetry/connection-labels.ts';
+import type { PeerTunnels } from '#dataplane/workers/peer-counts.ts';
 import { BAGGAGE_HEADER, parseBaggage, writeBaggage } from '#hbone/headers.ts';
 import { Leftover, type LeftoverState } from '#hbone/leftover.ts';
 import { peerName } from '#hbone/peer-name.ts';
@@ -15,7 +16,6 @@ import type { StreamEnd } from '#hbone/stream-end.ts';
 import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
 import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
-
 import { Accounting, type AccountingState, refuseEarly } from './accounting.ts';
 import type { Denial, PolicedConnection } from './connections.ts';
 import {
@@ -27,7 +27,6 @@ import {
 } from './context.ts';
 import { Handshakes } from './handshakes.ts';
 import { localWorkload } from './local-workload.ts';
-import type { PeerTunnels } from './peer-counts.ts';
 import { type AcceptedRequest, readTunnelRequest } from './tunnel-request.ts';
 
 const NO_ERROR = 0x0;

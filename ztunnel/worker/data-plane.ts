@@ -1,15 +1,12 @@
-import { LogLevels } from '#common/log/filter.ts';
-import type { LineSink } from '#common/log/logger.ts';
 import { RateLimitedLines } from '#common/log/rate-limit.ts';
-import { LineCollector } from '#common/log/writer.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import type { AccessEvent, AccessRecord } from '#dataplane/telemetry/access-log.ts';
 import { ACCESS_SCOPE, accessLevel, accessLine } from '#dataplane/telemetry/access-log.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
+import { WorkerLog } from '#dataplane/workers/worker-log.ts';
 import { STAGING_BYTES } from '#hbone/tunnel.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { allocateSlab, SlabPool } from '#reactor/memory.ts';
-import type { Timer } from '#reactor/timers.ts';
 import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 
 import type { AccessSink } from '../proxy/accounting.ts';
@@ -39,10 +36,6 @@ import { warmUp } from './warm-up.ts';
 const SCRATCH_BYTES = 262_144;
 /** Staging slabs kept for the next turn. Each holds 1.1 MB, touched only as far as it was used. */
 const STAGING_KEPT = 32;
-const LOG_INTERVAL_MS = 50;
-const LOG_CHARACTERS = 65_536;
-/** Lines on their way to the control thread; when it can't keep up, lines are lost and counted. */
-const LOG_LINES_IN_FLIGHT = 20_000;
 /** How long a hand-over waits for handshakes in progress, which can't be moved. */
 const HANDSHAKE_GRACE_MS = 40;
 
@@ -72,7 +65,7 @@ export class DataPlane {
     this.#demands = settings.onDemand
       ? new Demands((names) => post({ type: 'names-wanted', names }))
       : undefined;
-    this.#log = new WorkerLog(loop, settings, post);
+    this.#log = new WorkerLog(loop, settings.log, (batch) => post({ type: 'log', batch }));
     const admission = threadAdmission(settings.admission);
     this.#thread = {
       loop,
@@ -91,7 +84,7 @@ export class DataPlane {
       settings: settings.proxy,
       admission,
       metrics: new TrafficMetrics(),
-      access: this.#log,
+      access: new AccessLog(this.#log),
       report: (problem) => post({ type: 'report', problem }),
       repeated: new RateLimitedLines((problem) => post({ type: 'report', problem })),
     };
@@ -294,60 +287,23 @@ export class DataPlane {
   }
 }
 
-/** Collects access lines, and hands them to the control thread in batches: a worker never waits for a reader. */
-class WorkerLog implements AccessSink, LineSink, Timer {
-  readonly levels: LogLevels;
-  readonly #loop: Loop;
-  readonly #format: WorkerSettings['log']['format'];
-  readonly #post: (message: FromWorker) => void;
-  readonly #collector = new LineCollector(LOG_LINES_IN_FLIGHT);
-  #inFlight = 0;
-  #scheduled = false;
+/** Writes a line about each connection, if anybody wants it. */
+class AccessLog implements AccessSink {
+  readonly #log: WorkerLog;
 
-  constructor(loop: Loop, settings: WorkerSettings, post: (message: FromWorker) => void) {
-    this.#loop = loop;
-    this.levels = new LogLevels(settings.log.filter);
-    this.#format = settings.log.format;
-    this.#post = post;
+  constructor(log: WorkerLog) {
+    this.#log = log;
   }
 
   wants(event: AccessEvent, failed: boolean): boolean {
     const level =
       event === 'opened' ? 'debug' : event === 'refused' ? 'warn' : failed ? 'error' : 'info';
-    return this.levels.enabled(ACCESS_SCOPE, level);
+    return this.#log.levels.enabled(ACCESS_SCOPE, level);
   }
 
   write(record: AccessRecord, event: AccessEvent): void {
-    if (!this.levels.enabled(ACCESS_SCOPE, accessLevel(event, record))) return;
-    this.writeLine(accessLine(record, event, Date.now(), this.#format));
-  }
-
-  writeLine(line: string): void {
-    this.#collector.writeLine(line);
-    if (this.#collector.pending >= LOG_CHARACTERS) {
-      this.flush();
-    } else if (!this.#scheduled) {
-      this.#scheduled = true;
-      this.#loop.timers.schedule(this, this.#loop.nowMs + LOG_INTERVAL_MS);
-    }
-  }
-
-  onTimer(): void {
-    this.#scheduled = false;
-    this.flush();
-  }
-
-  flush(): void {
-    if (this.#inFlight > LOG_LINES_IN_FLIGHT) return;
-    const batch = this.#collector.take();
-    if (batch === undefined) return;
-    this.#inFlight += batch.lines;
-    this.#post({ type: 'log', batch });
-  }
-
-  /** The control thread has taken them. */
-  taken(lines: number): void {
-    this.#inFlight -= lines;
-    this.flush();
+    const { levels, format } = this.#log;
+    if (!levels.enabled(ACCESS_SCOPE, accessLevel(event, record))) return;
+    this.#log.writeLine(accessLine(record, event, Date.now(), format));
   }
 }

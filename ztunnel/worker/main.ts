@@ -2,6 +2,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 
 import { invariant } from '#common/assert.ts';
 import { saveCompiledCode } from '#common/compile-cache.ts';
+import type { Beat, Ready } from '#dataplane/workers/threads.ts';
 import { noteDescriptorsIn } from '#reactor/owned-descriptors.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 
@@ -15,11 +16,11 @@ invariant(port !== null, 'a data worker runs in a worker thread');
 const { settings, owned } = workerData as WorkerData;
 noteDescriptorsIn(owned);
 const loop = await openThreadLoop();
-const post = (message: FromWorker, moved: readonly ArrayBuffer[] = []): void =>
+const post = (message: FromWorker | Beat | Ready, moved: readonly ArrayBuffer[] = []): void =>
   port.postMessage(message, [...moved]);
 const dataPlane = new DataPlane(loop, settings, post);
 
-port.on('message', (message: ToWorker) => {
+port.on('message', (message: ToWorker | Beat) => {
   if (message.type === 'beat') {
     post(message);
     return;

@@ -113,14 +113,10 @@ export interface WorkerState {
 }
 
 export type ToWorker =
-  /** Show that you live. */
-  | { readonly type: 'beat' }
   | { readonly type: 'notice'; readonly notice: Notice }
   | { readonly type: 'question'; readonly id: number; readonly question: Question };
 
 export type FromWorker =
-  | { readonly type: 'ready' }
-  | { readonly type: 'beat' }
   | { readonly type: 'answer'; readonly id: number; readonly answer: unknown }
   /** The question could not be carried out: a fault of ours. */
   | { readonly type: 'failed'; readonly id: number; readonly reason: string }

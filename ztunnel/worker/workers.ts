@@ -1,14 +1,8 @@
-import { Worker } from 'node:worker_threads';
-
 import type { LineBatch } from '#common/log/writer.ts';
-import {
-  allocateOwnedDescriptors,
-  closeOwned,
-  type OwnedDescriptors,
-} from '#reactor/owned-descriptors.ts';
+import { WorkerThreads } from '#dataplane/workers/threads.ts';
+import { closeOwned, type OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 import { closeSocket, resetSocket } from '#reactor/socket.ts';
 
-import { BEAT_MS, Heartbeat, STUCK_REASON } from './heartbeat.ts';
 import { packedBuffers } from './packed-pod.ts';
 import type {
   Answers,
@@ -21,7 +15,6 @@ import type {
   WorkerSettings,
   WorkerState,
 } from './protocol.ts';
-import { Replacement } from './replacement.ts';
 
 /** What the control thread does about its workers. */
 export interface WorkersEvents {
@@ -47,18 +40,6 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-interface Member {
-  readonly worker: Worker;
-  readonly pending: Map<number, Pending>;
-  /** What its thread has open. */
-  readonly owned: OwnedDescriptors;
-  readonly heartbeat: Heartbeat;
-  isReady: boolean;
-  isDead: boolean;
-  /** Why it ends, or has ended. */
-  reason: string;
-}
-
 /** The worker can't answer any more, and has nothing open any more. */
 export class WorkerDied extends Error {
   override readonly name = 'WorkerDied';
@@ -66,8 +47,6 @@ export class WorkerDied extends Error {
 
 /** Answers come within milliseconds; a worker that is silent for this long is stuck. */
 const ANSWER_DEADLINE_MS = 4_000;
-/** A thread that is ended leaves what it computes at once; one inside a system call may never come back. */
-const TERMINATE_DEADLINE_MS = 5_000;
 /**
  * These come with a descriptor that the worker uses until it has answered, however late that is: whoever gave
  * up waiting and closed it would leave a number that may stand for another pod's namespace by then.
@@ -76,10 +55,10 @@ const ANSWERED_OR_DEAD: ReadonlySet<Question['kind']> = new Set(['start-pod', 's
 
 /** The data workers, seen from the control thread. */
 export class Workers {
-  readonly #settings: WorkerSettings;
   readonly #events: WorkersEvents;
-  readonly #members: Member[] = [];
-  readonly #replacements: Replacement[] = [];
+  readonly #threads: WorkerThreads<ToWorker, FromWorker>;
+  /** By worker, who waits for which answer. */
+  readonly #pending: Map<number, Pending>[] = [];
   /** From `export` to the word to go on or to let go: the descriptors of a dead worker may be on their way. */
   #moving = false;
   /** What workers left that died meanwhile. */
@@ -87,33 +66,40 @@ export class Workers {
   /** Another process has the pods: dead workers are not missed. */
   #released = false;
   #nextId = 1;
-  #beat: NodeJS.Timeout | undefined;
-  #stopping = false;
 
   constructor(settings: WorkerSettings, events: WorkersEvents) {
-    this.#settings = settings;
     this.#events = events;
+    this.#threads = new WorkerThreads(new URL('./main.ts', import.meta.url), {
+      bear: (_index, owned): WorkerData => ({ settings, owned }),
+      onMessage: (index, message) => this.#receive(index, message),
+      onReport: (problem) => events.onReport(problem),
+      onSilent: (index, silent) => events.onSilent(index, silent),
+      onEnded: (index, owned, reason) => {
+        this.#bury(index, owned, new WorkerDied(`Data worker ${index} has died: ${reason}`));
+      },
+      onDied: (index) => events.onDied(index),
+      onReplaced: (index, reason) => events.onReplaced(index, reason),
+      onHopeless: (problem) => events.onHopeless(problem),
+    });
   }
 
   get count(): number {
-    return this.#members.length;
+    return this.#threads.count;
   }
 
   /** Starts `count` workers; done when all serve. A failure names its reason. */
-  async start(count: number): Promise<void> {
-    const started = Array.from({ length: count }, (_, index) => this.#spawn(index));
-    await Promise.all(started);
-    this.#beat = setInterval(() => this.#askForLife(), BEAT_MS).unref();
+  start(count: number): Promise<void> {
+    return this.#threads.start(count);
   }
 
   /** Tells every worker; each hears everything in this order. */
   broadcast(notice: Notice): void {
     if (notice.kind === 'thaw') this.#moved(resetSocket);
-    for (let index = 0; index < this.#members.length; index++) this.tell(index, notice);
+    for (let index = 0; index < this.count; index++) this.tell(index, notice);
   }
 
   tell(index: number, notice: Notice): void {
-    this.#post(index, { type: 'notice', notice });
+    this.#threads.post(index, { type: 'notice', notice });
   }
 
   /**
@@ -124,21 +110,22 @@ export class Workers {
     index: number,
     question: Extract<Question, { readonly kind: Kind }>,
   ): Promise<Answers[Kind]> {
-    const member = this.#members[index];
-    if (member === undefined) return Promise.reject(new Error(`There is no data worker ${index}`));
+    if (index >= this.count) return Promise.reject(new Error(`There is no data worker ${index}`));
     if (question.kind === 'export') this.#moving = true;
     if (question.kind === 'release') {
       this.#released = true;
+      this.#threads.retire();
       // Another process has copies: its connections live on.
       this.#moved(closeSocket);
     }
-    if (member.isDead) {
+    if (this.#threads.isDead(index)) {
       return Promise.reject(new WorkerDied(`Data worker ${index} has died and is being replaced`));
     }
     const id = this.#nextId++;
+    const pending = this.#pendingOf(index);
     return new Promise<Answers[Kind]>((resolve, reject) => {
       const onLate = (): void => {
-        member.pending.set(id, {
+        pending.set(id, {
           resolve: (answer) => this.#takeLate(index, question.kind, answer),
           reject: () => undefined,
         });
@@ -147,7 +134,7 @@ export class Workers {
       const timer = ANSWERED_OR_DEAD.has(question.kind)
         ? undefined
         : setTimeout(onLate, ANSWER_DEADLINE_MS);
-      member.pending.set(id, {
+      pending.set(id, {
         resolve: (answer) => {
           clearTimeout(timer);
           resolve(answer as Answers[Kind]);
@@ -158,7 +145,7 @@ export class Workers {
         },
       });
       const moved = 'pods' in question ? packedBuffers(question.pods) : [];
-      this.#post(index, { type: 'question', id, question }, moved);
+      this.#threads.post(index, { type: 'question', id, question }, moved);
     });
   }
 
@@ -166,72 +153,25 @@ export class Workers {
   askAll<Kind extends Question['kind']>(
     question: Extract<Question, { readonly kind: Kind }>,
   ): Promise<Answers[Kind][]> {
-    return Promise.all(this.#members.map((_, index) => this.ask(index, question)));
+    return Promise.all(Array.from({ length: this.count }, (_, index) => this.ask(index, question)));
   }
 
   /** Ends the threads at once. */
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    clearInterval(this.#beat);
-    await Promise.all(this.#members.map(({ worker }) => worker.terminate()));
+  stop(): Promise<void> {
+    return this.#threads.stop();
   }
 
-  #post(index: number, message: ToWorker, moved: readonly ArrayBuffer[] = []): void {
-    const member = this.#members[index];
-    if (member?.isDead === false) member.worker.postMessage(message, moved);
-  }
-
-  #spawn(index: number): Promise<void> {
-    const owned = allocateOwnedDescriptors();
-    const data: WorkerData = { settings: this.#settings, owned };
-    const worker = new Worker(new URL('./main.ts', import.meta.url), {
-      workerData: data,
-      // node:ffi tells a worker its own event loop; that it is experimental is known and tested at start.
-      execArgv: ['--disable-warning=ExperimentalWarning'],
-      name: `data-${index}`,
-      resourceLimits: { maxYoungGenerationSizeMb: 8 },
-    });
-    const member: Member = {
-      worker,
-      pending: new Map(),
-      owned,
-      heartbeat: new Heartbeat(),
-      isReady: false,
-      isDead: false,
-      reason: 'it ended by itself',
-    };
-    this.#members[index] = member;
-    return new Promise<void>((resolve, reject) => {
-      worker.on('message', (message: FromWorker) => {
-        if (message.type === 'ready') {
-          member.isReady = true;
-          resolve();
-        } else {
-          this.#receive(index, message);
-        }
-      });
-      worker.on('error', (error) => {
-        member.reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      });
-      worker.on('exit', () => {
-        const { reason } = member;
-        this.#bury(member, new WorkerDied(`Data worker ${index} has died: ${reason}`));
-        if (!member.isReady) reject(new Error(`Data worker ${index} can't start: ${reason}`));
-        else {
-          if (!this.#stopping && !this.#released) this.#events.onDied(index);
-          this.#replaceSoon(index, reason);
-        }
-      });
-    });
+  #pendingOf(index: number): Map<number, Pending> {
+    return (this.#pending[index] ??= new Map());
   }
 
   /** Descriptors are the process's: they are closed before anybody hears of the death. */
-  #bury(member: Member, death: WorkerDied): void {
-    member.isDead = true;
-    if (this.#moving) this.#diedMoving.push(member.owned);
-    else closeOwned(member.owned, this.#released ? closeSocket : resetSocket);
-    for (const { reject } of member.pending.values()) reject(death);
-    member.pending.clear();
+  #bury(index: number, owned: OwnedDescriptors, death: WorkerDied): void {
+    if (this.#moving) this.#diedMoving.push(owned);
+    else closeOwned(owned, this.#released ? closeSocket : resetSocket);
+    const pending = [...this.#pendingOf(index).values()];
+    this.#pendingOf(index).clear();
+    for (const { reject } of pending) reject(death);
   }
 
   #moved(close: (fd: number) => void): void {
@@ -239,79 +179,19 @@ export class Workers {
     for (const owned of this.#diedMoving.splice(0)) closeOwned(owned, close);
   }
 
-  #replaceSoon(index: number, reason: string): void {
-    if (this.#stopping || this.#released) return;
-    const replacement = (this.#replacements[index] ??= new Replacement());
-    const delayMs = replacement.delayAfterDeathMs(performance.now());
-    if (delayMs === undefined) {
-      this.#events.onHopeless(
-        `data worker ${index} dies again and again, the last time: ${reason}`,
-      );
-    } else {
-      setTimeout(() => this.#replace(index, reason), delayMs);
-    }
-  }
-
-  #replace(index: number, reason: string): void {
-    if (this.#stopping || this.#released) return;
-    this.#spawn(index).then(
-      () => this.#events.onReplaced(index, reason),
-      (error: unknown) => {
-        const problem = error instanceof Error ? error.message : String(error);
-        this.#events.onReport(problem);
-        this.#replaceSoon(index, problem);
-      },
-    );
-  }
-
   #takeLate(index: number, kind: Question['kind'], answer: unknown): void {
     if (kind === 'collect') this.#events.onLateCounts(index, answer as Collected);
     if (kind === 'export') this.#events.onLateCounts(index, (answer as WorkerState).collected);
   }
 
-  #askForLife(): void {
-    if (this.#stopping || this.#released) return;
-    for (const [index, member] of this.#members.entries()) {
-      if (!member.isReady || member.isDead || member.reason === STUCK_REASON) continue;
-      switch (member.heartbeat.beat()) {
-        case 'stuck':
-          this.#end(index, member);
-          break;
-        case 'silent':
-          this.#events.onSilent(index, true);
-          break;
-        case 'well':
-          this.#post(index, { type: 'beat' });
-      }
-    }
-  }
-
-  /** Ends a worker that will not come back; it is replaced as one that died. */
-  #end(index: number, member: Member): void {
-    member.reason = STUCK_REASON;
-    this.#events.onReport(`data worker ${index} is ended: ${STUCK_REASON}`);
-    const hopeless = setTimeout(() => {
-      this.#events.onHopeless(`data worker ${index} can't be ended: ${STUCK_REASON}`);
-    }, TERMINATE_DEADLINE_MS);
-    const over = (): void => clearTimeout(hopeless);
-    member.worker.terminate().then(over, over);
-  }
-
   #receive(index: number, message: FromWorker): void {
-    const member = this.#members[index];
     switch (message.type) {
-      case 'answer': {
-        const pending = member?.pending.get(message.id);
-        member?.pending.delete(message.id);
-        pending?.resolve(message.answer);
+      case 'answer':
+        this.#takePending(index, message.id)?.resolve(message.answer);
         return;
-      }
-      case 'failed': {
-        const pending = member?.pending.get(message.id);
-        member?.pending.delete(message.id);
-        pending?.reject(new Error(message.reason));
+      case 'failed':
+        this.#takePending(index, message.id)?.reject(new Error(message.reason));
         return;
-      }
       case 'log':
         this.#events.onLog(message.batch);
         this.tell(index, { kind: 'log-taken', lines: message.batch.lines });
@@ -324,11 +204,13 @@ export class Workers {
         return;
       case 'report':
         this.#events.onReport(message.problem);
-        return;
-      case 'beat':
-        if (member?.heartbeat.heard() === true) this.#events.onSilent(index, false);
-        return;
-      case 'ready':
     }
+  }
+
+  #takePending(index: number, id: number): Pending | undefined {
+    const pending = this.#pendingOf(index);
+    const taken = pending.get(id);
+    pending.delete(id);
+    return taken;
   }
 }

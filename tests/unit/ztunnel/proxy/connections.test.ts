@@ -1,9 +1,8 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
-
+import { PeerCounts } from '#dataplane/workers/peer-counts.ts';
 import { ip, policy, storeOf, workload } from '#tests/support/mesh.ts';
 import { Connections, type PolicedConnection } from '#ztunnel/proxy/connections.ts';
-import { PeerCounts } from '#ztunnel/proxy/peer-counts.ts';
 
 const SHOP = workload('shop', '10.0.2.10');
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { Replacement } from '#ztunnel/worker/replacement.ts';
+import { Replacement } from '#dataplane/workers/replacement.ts';
 
 describe('Replacement', () => {
   it('delayAfterDeathMs() doubles, and gives up at the sixth death within a minute', () => {

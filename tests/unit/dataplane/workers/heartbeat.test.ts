@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
 
-import { Heartbeat } from '#ztunnel/worker/heartbeat.ts';
+import { Heartbeat } from '#dataplane/workers/heartbeat.ts';
 
 describe('Heartbeat', () => {
   let heartbeat: Heartbeat;
