@@ -1,18 +1,26 @@
-import { tunnelComparison } from './figures.ts';
+import { tunnelComparison, waypointComparison } from './figures.ts';
 import { startHaproxies } from './haproxy.ts';
 import { type Measured, measure, type Path, wrkCommand } from './measure.ts';
 import { startNodeTunnels } from './node-tunnels.ts';
-import type { BenchOptions } from './options.ts';
+import { type BenchOptions, comparisonOf } from './options.ts';
 import { DIRECT } from './statistics.ts';
+import { findEnvoy } from './waypoint/envoy-program.ts';
 import { GATE_NODE, startWaypointPath } from './waypoint/path.ts';
 import { type BenchWorld, createBenchWorld, STREAM_PORT, WEB_PATH, WEB_PORT } from './world.ts';
 
 /** How long proxies may take until a request passes. */
 const READY_DEADLINE_SECONDS = 20;
 
+/** Gets what a run needs beyond what is installed already. @throws Error that says what is missing. */
+export async function prepare({ subject, proxies }: BenchOptions): Promise<void> {
+  if (subject === 'waypoint' && proxies.includes(waypointComparison.baseline)) await findEnvoy();
+}
+
 /** Builds a fresh world, starts the column's proxies in it, measures, and removes everything. */
 export async function measureColumn(name: string, options: BenchOptions): Promise<Measured> {
-  return await withColumn(name, options, (bench, path) => measure(bench, path, options));
+  return await withColumn(name, options, async (bench, path) =>
+    measure(bench, path, { ...options, warm: comparisonOf(options.subject).warm }),
+  );
 }
 
 /** The same, but says how to load the column instead of measuring it, and stays until the process ends. */

@@ -46,6 +46,8 @@ export interface Comparison {
   readonly path: string;
   /** Whose CPU time and memory the figures are. */
   readonly whose: string;
+  /** Whether there is a load of the same length before the first that is measured: what runs for months is measured warm. */
+  readonly warm: boolean;
   /** In the order of the table. */
   readonly figures: readonly Figure[];
 }
@@ -169,12 +171,14 @@ export const tunnelComparison: Comparison = {
   baseline: 'haproxy',
   path: 'Two proxies in a row, mutual TLS between them',
   whose: 'both proxies together',
+  warm: false,
   figures: tunnelFigures,
 };
 export const waypointComparison: Comparison = {
   baseline: 'envoy',
   path: 'A waypoint between two node tunnels, HTTP/1.1 with answers of 1 KB',
   whose: 'the waypoint alone',
+  warm: true,
   figures: waypointFigures,
 };
 

@@ -3,7 +3,7 @@ import { availableParallelism, release } from 'node:os';
 
 import { becomeRoot } from '#tests/bed/root.ts';
 
-import { holdColumn, measureColumn } from './columns.ts';
+import { holdColumn, measureColumn, prepare } from './columns.ts';
 import type { Sample } from './figures.ts';
 import { type BenchOptions, comparisonOf, readOptions, usage } from './options.ts';
 import { renderTable, renderVerdict } from './report.ts';
@@ -43,6 +43,12 @@ async function run(options: BenchOptions): Promise<number> {
     process.on(name, () => process.exit(1));
   }
   const columns = [...options.proxies, ...options.peers.map((peer) => peer.name)];
+  try {
+    await prepare(options);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    return 1;
+  }
   if (options.hold) await holdColumn(columns[0] ?? '', options);
   const samples = new Map<string, Sample[]>(columns.map((name) => [name, []]));
   const problems: string[] = [];

@@ -33,8 +33,8 @@ const BUSY_CONNECTIONS = 64;
 const NEW_CONNECTIONS_AT_ONCE = 16;
 const IDLE_CONNECTIONS = 2000;
 const MANY_RULES = 1000;
-/** Many rules and few take turns, so that a machine that is slower for a while slows both. */
-const RULE_TURNS = 3;
+/** Few rules and many take turns, each first as often as second: neither has the warmer program or the busier machine. */
+const RULE_TURNS = ['few', 'many', 'many', 'few', 'few', 'many', 'many', 'few'] as const;
 /** For allocators and collectors to come to rest before memory is read. */
 const SETTLE_MS = 1500;
 /** On top of the load's own time. */
@@ -48,10 +48,15 @@ const GB = 1e9;
 export async function measure(
   bench: BenchWorld,
   path: Path,
-  options: { readonly seconds: number; readonly groups: readonly FigureGroup[] },
+  options: {
+    readonly seconds: number;
+    readonly groups: readonly FigureGroup[];
+    readonly warm: boolean;
+  },
 ): Promise<Measured> {
   const run = new Run(bench, path, options.seconds);
   if (options.groups.includes('memory')) run.measureRest();
+  if (options.warm && options.groups.some((group) => group !== 'memory')) await run.warmUp();
   if (options.groups.includes('requests')) await run.measureRequests();
   if (options.groups.includes('latency')) await run.measureLatency();
   if (options.groups.includes('connections')) await run.measureConnections();
@@ -91,6 +96,10 @@ class Run {
 
   measureRest(): void {
     if (this.#hasProxies) this.figures.restMb = pssBytesOf(this.#path.pids) / MB;
+  }
+
+  async warmUp(): Promise<void> {
+    await this.#load(BUSY_CONNECTIONS);
   }
 
   async measureRequests(): Promise<void> {
@@ -151,15 +160,10 @@ class Run {
     const { rules } = this.#path;
     if (rules === undefined) return;
     const perRequest = { few: [] as number[], many: [] as number[] };
-    for (let turn = 0; turn < RULE_TURNS; turn++) {
-      for (const [kind, count] of [
-        ['few', 1],
-        ['many', MANY_RULES],
-      ] as const) {
-        await rules(count);
-        const { result, cpuSeconds } = await this.#load(BUSY_CONNECTIONS);
-        perRequest[kind].push(cpuSeconds / result.requests);
-      }
+    for (const kind of RULE_TURNS) {
+      await rules(kind === 'many' ? MANY_RULES : 1);
+      const { result, cpuSeconds } = await this.#load(BUSY_CONNECTIONS);
+      perRequest[kind].push(cpuSeconds / result.requests);
     }
     await rules(1);
     const percent = percentAbove(perRequest.many, perRequest.few);

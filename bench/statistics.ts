@@ -12,6 +12,8 @@ export interface Spread {
 export const DIRECT = 'direct' as const;
 /** The name of the column of this project's proxy. */
 export const OURS = 'ours' as const;
+/** The name of the column of this project's waypoint without a line in its log for each request, as Envoy has none. */
+export const QUIET = 'quiet' as const;
 
 export type Verdict = 'met' | 'missed';
 

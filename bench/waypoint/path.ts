@@ -8,9 +8,10 @@ import { startNodeAuthority } from '#tests/bed/node-authority.ts';
 import { program, type Running } from '#tests/bed/process.ts';
 import type { NodeSpec, Pod } from '#tests/bed/world.ts';
 
+import { waypointComparison } from '../figures.ts';
 import type { Path } from '../measure.ts';
 import { startTunnels } from '../node-tunnels.ts';
-import { DIRECT, OURS } from '../statistics.ts';
+import { DIRECT, QUIET } from '../statistics.ts';
 import { type BenchWorld, STREAM_PORT, WEB_PORT } from '../world.ts';
 import { renderEnvoyConfig } from './envoy-config.ts';
 import { findEnvoy } from './envoy-program.ts';
@@ -52,8 +53,11 @@ export async function startWaypointPath(bench: BenchWorld, column: string): Prom
   if (column === DIRECT) {
     return { ...through, address: bench.server.ipv4, webPort: WEB_PORT, pids: [] };
   }
-  if (column === OURS) return { ...through, ...(await startWaypoint(bench, mesh)) };
-  return { ...through, pids: [await startEnvoy(bench, mesh)] };
+  if (column === waypointComparison.baseline) {
+    return { ...through, pids: [await startEnvoy(bench, mesh)] };
+  }
+  const env = column === QUIET ? { LOG_LEVEL: 'info,access=warn' } : {};
+  return { ...through, ...(await startWaypoint(bench, mesh, env)) };
 }
 
 async function startEnvoy(
@@ -91,6 +95,7 @@ async function startEnvoy(
 async function startWaypoint(
   { world }: BenchWorld,
   mesh: MeshOfWaypoint,
+  settings: Readonly<Record<string, string>>,
 ): Promise<Pick<Path, 'pids' | 'rules'>> {
   const gate = world.pod(GATE);
   const file = (name: string): string => join(world.directory, name);
@@ -116,6 +121,7 @@ async function startWaypoint(
       AUTH_TOKEN: file('token'),
       ISTIO_META_CLUSTER_ID: CLUSTER_ID,
       WAYPOINT_WORKER_THREADS: String(WORKER_THREADS),
+      ...settings,
     },
   });
   return { pids: [waypoint.pid], rules: async (count) => setRules(control, count) };

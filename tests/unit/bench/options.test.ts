@@ -67,7 +67,7 @@ describe('readOptions()', () => {
     ],
     [
       ['waypoint', '--proxies', 'haproxy'],
-      'Cannot use --proxies "haproxy": want one of direct, envoy, ours',
+      'Cannot use --proxies "haproxy": want one of direct, envoy, ours, quiet',
     ],
     [
       ['waypoint', '--peer', 'other=/bin/other'],
