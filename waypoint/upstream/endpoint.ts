@@ -56,11 +56,22 @@ export class EndpointChooser {
   ): UpstreamEndpoint | { readonly reason: string } {
     if (target.kind === 'workload') return endpointAt(target.workload, target.address, undefined);
     const { service, port } = target;
-    const usable = this.#usableFor(service, port);
-    const fresh =
-      avoid.size === 0 ? usable : usable.filter(({ workload }) => !avoid.has(workload.uid));
-    const chosen = lessLoaded(fresh.length > 0 ? fresh : usable, loadOf, random);
+    const chosen = lessLoaded(this.#usableWithout(avoid, service, port), loadOf, random);
     return chosen ?? { reason: `no healthy endpoint of ${service.hostname}:${port}` };
+  }
+
+  /** Without those to avoid; the next nearest rather than them again. */
+  #usableWithout(
+    avoid: ReadonlySet<WorkloadUid>,
+    service: Service,
+    port: number,
+  ): readonly UpstreamEndpoint[] {
+    const usable = this.#usableFor(service, port);
+    if (avoid.size === 0) return usable;
+    const fresh = usable.filter(({ workload }) => !avoid.has(workload.uid));
+    if (fresh.length > 0) return fresh;
+    const farther = this.#findUsable(service, port, avoid);
+    return farther.length > 0 ? farther : usable;
   }
 
   #usableFor(service: Service, servicePort: number): readonly UpstreamEndpoint[] {
@@ -71,16 +82,22 @@ export class EndpointChooser {
     }
     let usable = ports.get(servicePort);
     if (usable === undefined) {
-      usable = this.#findUsable(service, servicePort);
+      usable = this.#findUsable(service, servicePort, NONE);
       ports.set(servicePort, usable);
     }
     return usable;
   }
 
-  #findUsable(service: Service, servicePort: number): readonly UpstreamEndpoint[] {
+  #findUsable(
+    service: Service,
+    servicePort: number,
+    avoid: ReadonlySet<WorkloadUid>,
+  ): readonly UpstreamEndpoint[] {
     const source = this.#source();
     if (source === undefined) return [];
-    const endpoints = this.#view.endpoints(serviceKey(service)).values();
+    const all = this.#view.endpoints(serviceKey(service)).values();
+    const endpoints =
+      avoid.size === 0 ? all : all.filter(({ workload }) => !avoid.has(workload.uid));
     const lookingFor = 'workload';
     return usableEndpoints({ service, endpoints, source, servicePort, lookingFor }).flatMap(
       ({ workload, port }) => {
@@ -91,6 +108,8 @@ export class EndpointChooser {
     );
   }
 }
+
+const NONE: ReadonlySet<WorkloadUid> = new Set();
 
 function lessLoaded(
   usable: readonly UpstreamEndpoint[],
