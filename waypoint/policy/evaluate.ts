@@ -116,14 +116,31 @@ function operationHolds(
     return !looksInside || action === 'deny';
   }
   return (
-    (!isSet(methods) || textsHold(methods, head.method)) &&
-    (!isSet(hosts) || hostsHold(hosts, hostOf(head.authority))) &&
+    (!isSet(methods) || methodsHold(methods, head.method, action)) &&
+    (!isSet(hosts) || hostsHold(hosts, head.authority)) &&
     (!isSet(paths) || pathsHold(paths, pathOf(head.path)))
   );
 }
 
-function hostsHold(hosts: Pair<StringMatch>, host: string): boolean {
-  return pairHolds(hosts, (one) => textMatches(lowerCase(one), host));
+/** Methods have a case (RFC 9110 section 9.1), but not for every application: none gets around a DENY by it. */
+function methodsHold(
+  methods: Pair<StringMatch>,
+  method: string,
+  action: Policy['action'],
+): boolean {
+  return (
+    textsHold(methods, method) || (action === 'deny' && textsHold(methods, method.toUpperCase()))
+  );
+}
+
+/** A policy may name a host with its port, or without. */
+function hostsHold(hosts: Pair<StringMatch>, authority: string): boolean {
+  const asked = authority.toLowerCase();
+  const host = hostOf(asked);
+  return pairHolds(hosts, (one) => {
+    const wanted = lowerCase(one);
+    return textMatches(wanted, host) || textMatches(wanted, asked);
+  });
 }
 
 function pathsHold(paths: Pair<PathCondition>, path: string): boolean {
@@ -161,7 +178,7 @@ function conditionHolds(
     case 'header':
       return facts.head === undefined
         ? action === 'deny'
-        : headerHolds(texts, facts.head.headerLines(key.name));
+        : headerHolds(texts, linesOf(facts.head, key.name), action);
     case 'source.ip':
     case 'remote.ip':
     case 'destination.ip':
@@ -169,13 +186,35 @@ function conditionHolds(
   }
 }
 
-/** Each line counts for itself, and all of them together: whoever splits a value gets around neither. */
-function headerHolds({ any, none }: Pair<StringMatch>, lines: readonly string[]): boolean {
-  const values = lines.length > 1 ? [...lines, lines.join(',')] : lines;
-  const meets = (condition: StringMatch): boolean =>
-    values.some((value) => textMatches(condition, value));
-  return (any.length === 0 || any.some(meets)) && !none.some(meets);
+/** Host is where the request goes, whatever the protocol calls it. */
+function linesOf(head: RequestHead, name: string): readonly string[] {
+  return name === 'host' ? [head.authority] : head.headerLines(name);
 }
+
+/**
+ * Applications read several lines each for itself, or as one value. What a DENY names, or an ALLOW excludes, is found
+ * in either; what an ALLOW wants, or a DENY excludes, is all of them.
+ */
+function headerHolds(
+  { any, none }: Pair<StringMatch>,
+  lines: readonly string[],
+  action: Policy['action'],
+): boolean {
+  const whole = lines.length > 1 ? JOINTS.map((joint) => lines.join(joint)) : lines;
+  const parts = lines.length > 1 ? [...lines, ...whole] : lines;
+  const isIn = (values: readonly string[], condition: StringMatch): boolean =>
+    condition.kind === 'presence'
+      ? lines.length > 0
+      : values.some((value) => textMatches(condition, value));
+  const [wanted, excluded] = action === 'allow' ? [whole, parts] : [parts, whole];
+  return (
+    (any.length === 0 || any.some((condition) => isIn(wanted, condition))) &&
+    !none.some((condition) => isIn(excluded, condition))
+  );
+}
+
+/** How lines become one value: of lists with or without a blank, and of cookies (RFC 9113 section 8.2.3). */
+const JOINTS = [',', ', ', '; '] as const;
 
 function textsHold(pair: Pair<StringMatch>, text: string): boolean {
   return pairHolds(pair, (condition) => textMatches(condition, text));
@@ -204,8 +243,9 @@ function remoteIpOf(sourceIp: IpAddress, head: RequestHead | undefined): IpAddre
   return parseIp(last) ?? sourceIp;
 }
 
+/** Without port, and without the dot that says that a name is complete. */
 function hostOf(authority: string): string {
-  return authority.toLowerCase().replace(/:[0-9]*$/, '');
+  return authority.replace(/\.?(?::[0-9]*)?$/, '');
 }
 
 function lowerCase(condition: StringMatch): StringMatch {

@@ -92,6 +92,64 @@ describe('evaluate() of the waypoint', () => {
     expect(verdict([deny('d', admin)])).to.equal('allow -');
   });
 
+  const presence = { kind: { case: 'presence', value: {} } } as const;
+  const header = (name: string, value: object): object => ({
+    when: [{ key: `request.headers[${name}]`, values: [value] }],
+  });
+  const host = (value: object): object => ({ to: [{ hosts: [value] }] });
+  const evasions: Record<string, readonly [object, Parameters<typeof requestHead>[0]]> = {
+    'a host by its port': [host(exact('shop:8080')), { authority: 'Shop:8080' }],
+    'a host with any port': [host(prefix('shop:')), { authority: 'shop:8080' }],
+    'a host with a dot behind it': [host(exact('shop')), { authority: 'shop.:80' }],
+    'a header without a value': [header('x', presence), { headers: [['x', '']] }],
+    'a header in two lines': [
+      header('x', exact('a, b')),
+      {
+        headers: [
+          ['x', 'a'],
+          ['x', 'b'],
+        ],
+      },
+    ],
+    'cookies one by one': [
+      header('cookie', exact('a=1; b=2')),
+      {
+        headers: [
+          ['cookie', 'a=1'],
+          ['cookie', 'b=2'],
+        ],
+      },
+    ],
+    'Host as HTTP/2 says it': [header('host', exact('admin')), { authority: 'admin' }],
+    'a method in small letters': [{ to: [{ methods: [exact('DELETE')] }] }, { method: 'delete' }],
+  };
+  for (const [what, [rule, head]] of Object.entries(evasions)) {
+    it(`denies ${what}`, () => {
+      expect(verdict([deny('d', rule)], { head: requestHead(head) })).to.match(/^explicitly/);
+    });
+  }
+
+  it('lets nobody in for one line of a header among others', () => {
+    const head = requestHead({
+      headers: [
+        ['x-role', 'admin'],
+        ['x-role', 'guest'],
+      ],
+    });
+    expect(verdict([allow('a', header('x-role', exact('admin')))], { head })).to.equal(NONE);
+    expect(verdict([allow('a', header('x-role', exact('admin,guest')))], { head })).to.equal(
+      'allow default/a',
+    );
+    const but = { when: [{ key: 'request.headers[x-role]', notValues: [exact('guest')] }] };
+    expect(verdict([allow('a', but)], { head })).to.equal(NONE);
+    expect(verdict([deny('d', but)], { head })).to.match(/^explicitly denied/);
+  });
+
+  it('lets in by methods as they are written', () => {
+    const get = allow('a', { to: [{ methods: [exact('GET')] }] });
+    expect(verdict([get], { head: requestHead({ method: 'get' }) })).to.equal(NONE);
+  });
+
   it('can not look into bytes: an ALLOW lets nothing in, a DENY denies', () => {
     const reads = { to: [{ methods: [exact('GET')] }] };
     expect(verdict([allow('a', reads)], { head: undefined })).to.equal(NONE);
