@@ -13,6 +13,7 @@ import {
 import { type Cidr, parseCidr } from '#common/net/cidr.ts';
 import type { StringMatch } from '#dataplane/state/authorization.ts';
 
+import { comparablePath } from '../request/normalize.ts';
 import type {
   ConditionKey,
   Pair,
@@ -147,7 +148,11 @@ function textOf({ kind }: WireText, problems: string[]): readonly StringMatch[] 
 }
 
 function pathOf({ kind }: WirePath, problems: string[]): readonly PathCondition[] {
-  if (kind.case === 'text') return textOf(kind.value, problems);
+  if (kind.case === 'text') {
+    return textOf(kind.value, problems).map((text) =>
+      text.kind === 'presence' ? text : { ...text, value: comparablePath(text.value) },
+    );
+  }
   const template = kind.case === 'template' ? parsePathTemplate(kind.value) : undefined;
   if (template !== undefined) return [{ kind: 'template', value: template }];
   problems.push(`${JSON.stringify(kind.value ?? '')} is no path template`);

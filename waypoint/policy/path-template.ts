@@ -1,3 +1,5 @@
+import { comparablePath } from '../request/normalize.ts';
+
 /** A path with `{*}` (one segment) and `{**}` (any number, none too), as AuthorizationPolicy has it. */
 export interface PathTemplate {
   readonly text: string;
@@ -19,7 +21,9 @@ export function parsePathTemplate(text: string): PathTemplate | undefined {
     });
   const isPlain = segments.every((one) => typeof one === 'symbol' || !/[{}*]/.test(one));
   const many = segments.filter((one) => one === MANY).length;
-  return isPlain && many <= 1 ? { text, segments } : undefined;
+  if (!isPlain || many > 1) return undefined;
+  const comparable = segments.map((one) => (typeof one === 'symbol' ? one : comparablePath(one)));
+  return { text, segments: comparable };
 }
 
 /** `path`: without its query. */

@@ -14,6 +14,7 @@ import {
 } from '#api/gen/waypoint_pb.ts';
 import { headEdits } from '#codec/http1/edits.ts';
 
+import { comparablePath, sendableTarget } from '../request/normalize.ts';
 import type {
   NamedRule,
   PathRewrite,
@@ -146,7 +147,7 @@ function pathOf({ kind }: WirePath, reading: Reading): PathRule | undefined {
   switch (kind.case) {
     case 'exact':
     case 'prefix':
-      return { kind: kind.case, value: kind.value };
+      return { kind: kind.case, value: comparablePath(kind.value) };
     case 'regex':
       return { kind: 'regex', value: kind.value, ...reading.regex(kind.value) };
     case undefined:
@@ -178,8 +179,8 @@ function filterOf({ kind }: WireFilter, reading: Reading): readonly RouteFilter[
       return [
         {
           kind: 'redirect',
-          scheme: scheme === '' ? undefined : scheme,
-          hostname: hostname === '' ? undefined : hostname,
+          scheme: schemeOf(scheme, reading),
+          hostname: hostnameOf(hostname, reading),
           path: rewriteOf(path, reading),
           port: port === 0 ? undefined : port,
           status: status === 0 ? 302 : status,
@@ -191,7 +192,7 @@ function filterOf({ kind }: WireFilter, reading: Reading): readonly RouteFilter[
       return [
         {
           kind: 'rewrite',
-          hostname: hostname === '' ? undefined : hostname,
+          hostname: hostnameOf(hostname, reading),
           path: rewriteOf(path, reading),
         },
       ];
@@ -216,10 +217,28 @@ function editsOf(
   return [];
 }
 
+/** It becomes part of a head. */
+function hostnameOf(text: string, reading: Reading): string | undefined {
+  if (text === '') return undefined;
+  if (!/^[0-9A-Za-z.-]+$/.test(text)) reading.problem(`${JSON.stringify(text)} is no host`);
+  return text;
+}
+
+function schemeOf(text: string, reading: Reading): string | undefined {
+  if (text === '') return undefined;
+  if (text !== 'http' && text !== 'https') {
+    reading.problem(`scheme ${JSON.stringify(text)} is not served`);
+  }
+  return text;
+}
+
 function rewriteOf(wire: WireRewrite | undefined, reading: Reading): PathRewrite | undefined {
   if (wire === undefined) return undefined;
   const { kind } = wire;
-  if (kind.case !== undefined) return { kind: kind.case, value: kind.value };
+  if (kind.case !== undefined) {
+    const value = sendableTarget(kind.value);
+    return { kind: kind.case, value: value.startsWith('/') ? value : `/${value}` };
+  }
   reading.problem('a path rewrite is of an unknown kind');
   return undefined;
 }

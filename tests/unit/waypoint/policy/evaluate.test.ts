@@ -120,6 +120,14 @@ describe('evaluate() of the waypoint', () => {
         ],
       },
     ],
+    'a path as the policy spells it': [
+      { to: [{ paths: [{ kind: { case: 'text', value: exact('/caf%c3%a9') } }] }] },
+      { path: '/caf%C3%A9' },
+    ],
+    'a path that the policy does not escape': [
+      { to: [{ paths: [{ kind: { case: 'template', value: '/{*}/\u65e5' } }] }] },
+      { path: '/a/%E6%97%A5' },
+    ],
     'Host as HTTP/2 says it': [header('host', exact('admin')), { authority: 'admin' }],
     'a method in small letters': [{ to: [{ methods: [exact('DELETE')] }] }, { method: 'delete' }],
   };

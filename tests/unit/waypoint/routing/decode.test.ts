@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { regex, routeBytes } from '#tests/support/waypoint-resources.ts';
+import { exact, prefix, regex, routeBytes } from '#tests/support/waypoint-resources.ts';
 import { decodeRoute } from '#waypoint/routing/decode.ts';
 
 function refusal(given: Parameters<typeof routeBytes>[1], name = 'HTTPRoute/default/a'): string {
@@ -30,6 +30,16 @@ describe('decodeRoute()', () => {
       'a path match of a kind that is not known',
       { rules: [{ matches: [{ path: {} }] }] },
       'a path match is of an unknown kind',
+    ],
+    [
+      'a host that is none',
+      {
+        rules: [
+          { filters: [{ kind: { case: 'rewrite', value: { hostname: 'a\r\nx: y' } } }] },
+          { filters: [{ kind: { case: 'redirect', value: { scheme: 'x:y', hostname: 'a b' } } }] },
+        ],
+      },
+      '"a\\r\\nx: y" is no host, scheme "x:y" is not served, "a b" is no host',
     ],
     [
       'a filter that is not known',
@@ -64,5 +74,37 @@ describe('decodeRoute()', () => {
   it('refuses what is no message', () => {
     const decoded = decodeRoute('HTTPRoute/default/a', Buffer.from('\xff\xff', 'latin1'));
     expect(decoded.kind).to.equal('refused');
+  });
+
+  for (const [written, sent] of [
+    ['/x HTTP/1.1\r\nhost: a\r\n\r\nGET /y', '/x%20HTTP/1.1%0D%0Ahost:%20a%0D%0A%0D%0AGET%20/y'],
+    ['/\u65e5?a=\u65e5 #b', '/%E6%97%A5?a=%E6%97%A5%20%23b'],
+    ['x', '/x'],
+  ] as const) {
+    it(`rewrites a path to ${JSON.stringify(written)} as a target may say it`, () => {
+      const path = { kind: { case: 'full', value: written } } as const;
+      const filters = [{ kind: { case: 'rewrite', value: { path } } }] as const;
+      const decoded = decodeRoute(
+        'HTTPRoute/default/a',
+        routeBytes('a', { rules: [{ filters: [...filters] }] }),
+      );
+      const [filter] = decoded.kind === 'route' ? (decoded.route.rules[0]?.filters ?? []) : [];
+      expect(filter).to.deep.equal({
+        kind: 'rewrite',
+        hostname: undefined,
+        path: { kind: 'full', value: sent },
+      });
+    });
+  }
+
+  it('reads paths in the spelling that requests are given', () => {
+    const written = [exact('/caf\u00e9'), prefix('/caf%c3%a9')];
+    const matches = written.map((path) => ({ path }));
+    const decoded = decodeRoute('HTTPRoute/default/a', routeBytes('a', { rules: [{ matches }] }));
+    const read = decoded.kind === 'route' ? decoded.route.rules[0]?.matches : undefined;
+    expect(read?.map(({ path }) => path)).to.deep.equal([
+      { kind: 'exact', value: '/caf%C3%A9' },
+      { kind: 'prefix', value: '/caf%C3%A9' },
+    ]);
   });
 });
