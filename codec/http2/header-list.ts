@@ -134,8 +134,12 @@ const REQUEST_PSEUDO = (1 << FieldKind.method) | (1 << FieldKind.scheme) | (1 <<
 
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+\-.]*$/;
-/** No user information: "@" is missing (RFC 9113 section 8.3.1). */
-const AUTHORITY = /^[!$%&'()*+,\-.:;=[\]_~0-9A-Za-z]+$/;
+/**
+ * A host, an address in brackets, and at most one port. No user information: "@" is missing (RFC 9113 section 8.3.1). No
+ * comma: there is one host.
+ */
+const AUTHORITY =
+  /^(?:\[[!$%&'()*+\-.:;=_~0-9A-Za-z]+\]|[!$%&'()*+\-.;=_~0-9A-Za-z]+)(?::[0-9]*)?$/;
 /** No blanks, no fragment. */
 const PATH = /^[\x21\x22\x24-\x7e\x80-\xff]+$/;
 const STATUS = /^[1-9][0-9]{2}$/;

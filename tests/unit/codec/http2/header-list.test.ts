@@ -40,6 +40,10 @@ describe('HeaderList', () => {
       ['a method that is no token', get([':method', 'GE T']), false],
       ['a scheme that is none', get([':scheme', '1:']), false],
       ['user information in the authority', get([':authority', 'u@a']), false],
+      ['two ports in the authority', get([':authority', 'a:1:2']), false],
+      ['two hosts in the authority', get([':authority', 'a,b']), false],
+      ['half an address in the authority', get([':authority', '[::1']), false],
+      ['letters for a port', get([':authority', 'a:b']), false],
       ['a status', [...GET, [':status', '200']], false],
       ['an unknown pseudo header', [...GET, [':other', 'a']], false],
       [
