@@ -25,6 +25,10 @@ function verdict(policies: readonly Policy[], facts: Partial<RequestFacts> = {})
 const allow = (name: string, ...rules: object[]): Policy => policy(name, { rules });
 const deny = (name: string, ...rules: object[]): Policy =>
   policy(name, { action: Action.DENY, rules });
+const header = (name: string, value: object): object => ({
+  when: [{ key: `request.headers[${name}]`, values: [value] }],
+});
+const host = (value: object): object => ({ to: [{ hosts: [value] }] });
 const NONE = 'allow policies exist, but none allowed';
 
 describe('evaluate() of the waypoint', () => {
@@ -93,10 +97,6 @@ describe('evaluate() of the waypoint', () => {
   });
 
   const presence = { kind: { case: 'presence', value: {} } } as const;
-  const header = (name: string, value: object): object => ({
-    when: [{ key: `request.headers[${name}]`, values: [value] }],
-  });
-  const host = (value: object): object => ({ to: [{ hosts: [value] }] });
   const evasions: Record<string, readonly [object, Parameters<typeof requestHead>[0]]> = {
     'a host by its port': [host(exact('shop:8080')), { authority: 'Shop:8080' }],
     'a host with any port': [host(prefix('shop:')), { authority: 'shop:8080' }],
