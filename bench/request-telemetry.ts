@@ -1,15 +1,33 @@
 // What it costs a waypoint to tell of a request: to count it in the standard metrics, and to write its line in the log.
 // `node bench/request-telemetry.ts` prints nanoseconds per request, the best of the rounds. The requests are spread over
 // callers, endpoints and answers, as those of a busy namespace are.
+import { Head } from '#codec/http1/head.ts';
+import { beginHead, parseHead } from '#codec/http1/parse-head.ts';
 import { exchangeRecord } from '#tests/support/exchange-record.ts';
 import { workload } from '#tests/support/mesh.ts';
-import { requestHead } from '#tests/support/request-head.ts';
 import type { ExchangeRecord } from '#waypoint/exchange/record.ts';
+import { Http1Request } from '#waypoint/http/http1-messages.ts';
 import { requestLine } from '#waypoint/telemetry/request-log.ts';
 import { RequestMetrics } from '#waypoint/telemetry/request-metrics.ts';
 
 const ROUNDS = 300;
 const REQUESTS_PER_ROUND = 2_048;
+
+const HEAD = Buffer.from(
+  [
+    'GET /api/v1/products/17/reviews?page=2&order=newest HTTP/1.1',
+    'Host: reviews.shop.svc.cluster.local:9080',
+    'User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)',
+    'Accept: application/json, text/plain, */*',
+    'X-Request-Id: 3f2b8a52-58c8-4d06-9a5e-8f0cf4b4d8c1',
+    'Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    '',
+    '',
+  ].join('\r\n'),
+);
+const head = new Head('request');
+beginHead(head, HEAD, 0);
+parseHead(head, HEAD.length);
 
 function records(): readonly ExchangeRecord[] {
   const { facts, endpoint } = exchangeRecord();
@@ -20,22 +38,12 @@ function records(): readonly ExchangeRecord[] {
   const pods = Array.from({ length: 8 }, (_, index) =>
     workload(`shop-${index}`, `10.0.1.${index}`, { protocol: 'HBONE' }),
   );
-  const request = requestHead({
-    path: '/api/v1/products/17/reviews?page=2&order=newest',
-    authority: 'reviews.shop.svc.cluster.local:9080',
-    headers: [
-      ['user-agent', 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)'],
-      ['x-request-id', '3f2b8a52-58c8-4d06-9a5e-8f0cf4b4d8c1'],
-      ['traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'],
-    ],
-  });
+  const request = new Http1Request(head);
+  const endpoints = pods.map((pod) => endpoint && { ...endpoint, workload: pod });
   return Array.from({ length: REQUESTS_PER_ROUND }, (_, index) => {
-    const pod = pods[(index * 5) % pods.length];
     return exchangeRecord({
       facts: callers[(index * 3) % callers.length] ?? facts,
-      ...(endpoint === undefined || pod === undefined
-        ? {}
-        : { endpoint: { ...endpoint, workload: pod, key: `${pod.uid} 10.0.1.8:8080` } }),
+      endpoint: endpoints[(index * 5) % endpoints.length],
       request,
       status: index % 16 === 0 ? 404 : 200,
       startMs: 1_000,

@@ -21,7 +21,7 @@ import type { ExchangeRecord } from '#waypoint/exchange/record.ts';
 import type { RequestMessage } from '#waypoint/request/head.ts';
 import type { TcpRecord } from '#waypoint/tcp/tcp-forward.ts';
 import { waypointTunnelOptions } from '#waypoint/upstream/tunnel-options.ts';
-import { Plane } from '#waypoint/worker/plane.ts';
+import { Plane, type PlaneEvents } from '#waypoint/worker/plane.ts';
 
 import { delta, gatewayAt, ports, service, serving, workload } from './mesh.ts';
 import type { TestAuthority } from './tls-material.ts';
@@ -40,6 +40,8 @@ export class TestWaypoint implements Disposable {
   /** What is decided about each request. */
   decide: (facts: ConnectionFacts, request: RequestMessage) => Decision = (facts) =>
     forwardTo(facts);
+  /** Told of each end while the request can still be read, and of each TCP connection. */
+  tell: Partial<Pick<PlaneEvents, 'finished' | 'tcpOpened' | 'tcpClosed'>> = {};
   readonly #loop: Loop;
   readonly #listener: Listener;
   readonly #authority: TestAuthority;
@@ -59,9 +61,15 @@ export class TestWaypoint implements Disposable {
       {
         decide: (facts, head) => this.decide(facts, head),
         judge: () => undefined,
-        finished: (record) => this.records.push(record),
-        tcpOpened: () => undefined,
-        tcpClosed: (record) => this.tcp.push(record),
+        finished: (record) => {
+          this.records.push(record);
+          this.tell.finished?.(record);
+        },
+        tcpOpened: (record) => this.tell.tcpOpened?.(record),
+        tcpClosed: (record) => {
+          this.tcp.push(record);
+          this.tell.tcpClosed?.(record);
+        },
         badRequest: (_facts, fault) => this.faults.push(fault),
         refused: (_peer, reason) => this.refusals.push(reason),
         tunnelClosed: () => undefined,
