@@ -1,4 +1,5 @@
 import type { ConnectionCore } from './connection-core.ts';
+import type { Header } from './field.ts';
 import { ErrorCode, Flag, FrameType, PRIORITY_LENGTH } from './frame.ts';
 import { Delivery, type FrameReader } from './frame-reader.ts';
 import { HeaderBlock, type HeaderBlockState } from './header-block.ts';
@@ -12,6 +13,9 @@ import type { Http2Stream } from './stream-state.ts';
  * of one stream, as long as the block is small enough to be decoded; only beyond that it costs the connection.
  */
 const BLOCK_LENGTH_EXTRA = 65_536;
+
+/** RFC 6585 section 5. */
+const TOO_LARGE: readonly Header[] = [[':status', '431']];
 
 /** Takes HEADERS and CONTINUATION frames: requests, responses and trailers (RFC 9113 sections 6.2, 6.10 and 8). */
 export class HeadersReceiver {
@@ -124,7 +128,7 @@ export class HeadersReceiver {
       core.openStreams >= maxConcurrentStreams || core.lingering >= maxConcurrentStreams;
     if (tooMany) return core.refuseStream(streamId, ErrorCode.refusedStream);
     const list = this.#list;
-    if (list.tooLarge) return core.refuseStream(streamId, ErrorCode.enhanceYourCalm);
+    if (list.tooLarge) return this.#answerTooLarge(streamId);
     const connect = list.method === 'CONNECT';
     if (!list.isRequest() || (!connect && endStream && list.contentLength > 0))
       return core.refuseStream(streamId, ErrorCode.protocolError);
@@ -134,6 +138,14 @@ export class HeadersReceiver {
     stream.head = list.method === 'HEAD';
     stream.contentLeft = connect ? -1 : list.contentLength;
     this.#deliver(stream, endStream);
+  }
+
+  /** Its client is told which of its faults it was, and that the rest of the request is not wanted (RFC 9113 section 10.5.1). */
+  #answerTooLarge(streamId: number): void {
+    const { writer, encoder, peer } = this.#core;
+    const answer = { streamId, headers: TOO_LARGE, endStream: true };
+    const isTold = writer.headers(answer, encoder, peer.maxFrameSize);
+    this.#core.refuseStream(streamId, isTold ? ErrorCode.noError : ErrorCode.enhanceYourCalm);
   }
 
   #onOpenStream(stream: Http2Stream, endStream: boolean): void {

@@ -24,7 +24,7 @@ import { Peer } from './peers.ts';
 
 const { protocolError, frameSizeError, flowControlError, compressionError, streamClosed } =
   ErrorCode;
-const { enhanceYourCalm } = ErrorCode;
+const { enhanceYourCalm, noError } = ErrorCode;
 
 const open = headers(1, CONNECT_BLOCK);
 const get = headers(1, GET_BLOCK, 0x1);
@@ -207,7 +207,7 @@ const STREAM_ERRORS: readonly (readonly [what: string, bytes: Buffer, code: numb
   [
     'more fields than allowed',
     headers(1, Buffer.concat([GET_BLOCK, ...Array.from({ length: 130 }, () => block(['a', 'b']))])),
-    enhanceYourCalm,
+    noError,
   ],
 ];
 
@@ -269,6 +269,14 @@ describe('Http2Connection, server, malformed input', () => {
       expect(server.recorder.take()).to.deep.equal([]);
       expect(server.output.end).to.equal(0);
     });
+
+  it('receive() answers 431 to a request with a head that is too large', () => {
+    const fields = Array.from({ length: 130 }, () => block(['a', 'b']));
+    const server = serverThatReceived(headers(1, Buffer.concat([GET_BLOCK, ...fields])));
+    expect(server.recorder.take().map(([name]) => name)).to.not.include('headers');
+    const client = clientThatReceived(Buffer.from(server.output.take()));
+    expect(client.recorder.take()).to.deep.include(['headers', 1, [':status: 431'], true]);
+  });
 
   for (const [what, bytes, code] of STREAM_ERRORS)
     it(`receive() resets the stream with ${errorName(code)} for ${what}`, () => {
