@@ -95,6 +95,30 @@ describe('HTTP/1.1 through a waypoint', () => {
     expect(saw).to.deep.equal(['GET /one', 'GET /two', 'GET /three']);
   });
 
+  it('is given up when the client ends its side and is told nothing for a while', async () => {
+    const gone = Promise.withResolvers<void>();
+    handler = (_request, response) => void response.once('close', gone.resolve);
+    const client = await waypoint.connect();
+    client.stream.end('GET / HTTP/1.1\r\nhost: shop\r\n\r\n');
+    const broken = once(client.stream, 'close');
+    await gone.promise;
+    await broken;
+    expect(waypoint.records.map(({ status, flag }) => [status, flag])).to.deep.equal([[0, 'DC']]);
+    expect(waypoint.records[0]?.details).to.equal('the client has gone');
+  });
+
+  it('is answered although the client has ended its side', async () => {
+    handler = (request, response) => {
+      response.write('first');
+      request.once('close', () => setTimeout(() => response.end(' and last'), 100));
+      request.resume();
+    };
+    const client = await waypoint.connect();
+    const heard = await client.exchange('GET / HTTP/1.1\r\nhost: shop\r\n\r\n');
+    expect(heard).to.match(/first\r\n.* and last\r\n/s);
+    expect(waypoint.records[0]).to.include({ status: 200, flag: '-' });
+  });
+
   describe('that becomes another protocol', () => {
     const upgrade =
       'GET /socket HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n';

@@ -30,6 +30,9 @@ const HEAD_DEADLINE_MS = 60_000;
 /** … and how long it may keep a connection without asking for anything. */
 const IDLE_DEADLINE_MS = 3_600_000;
 
+/** A client that has ended its side, and to which nothing was said for so long, waits for nothing any more. */
+const GONE_MS = 5_000;
+
 /** Told of the requests of a client, and of the end of its connection. */
 export interface DownstreamOwner {
   /** A request. Its exchange is the user of `client` from now on. */
@@ -57,6 +60,10 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   #inExchange = false;
   /** Its end has come; what was held back before has not been looked at yet. */
   #clientFinished = false;
+  /** It has ended its side in the middle of an exchange: it may have gone, or wait for the answer. */
+  #mayBeGone = false;
+  /** Something was sent to it since the last look. */
+  #said = false;
   #bodyless = false;
   /** Bytes of bodies in the present call of receive(). */
   #delivered = 0;
@@ -180,6 +187,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
 
   body(bytes: Buffer, start: number, end: number): void {
     if (this.#closed || !this.#inExchange || this.#bodyless) return;
+    this.#said = true;
     this.#output.body(this.#codec, bytes, start, end);
   }
 
@@ -222,6 +230,10 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   /** Looks how long it has been in its phase. */
   look(nowMs: number): void {
     if (this.#closed) return;
+    if (this.#mayBeGone && this.#inExchange) {
+      this.#lookWhetherGone(nowMs);
+      return;
+    }
     const { phase } = this.#codec;
     if (phase !== this.#phase) {
       this.#phase = phase;
@@ -252,10 +264,26 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     if (this.#closed) return;
     this.#codec.receiveEnd();
     this.#endIfSent();
+    if (this.#closed || !this.#inExchange || this.#codec.phase === 'raw') return;
+    this.#mayBeGone = true;
+    this.#said = false;
+    const { loop } = this.#host;
+    loop.timers.schedule(this.#tasks, loop.nowMs + GONE_MS);
+  }
+
+  /** Whatever is sent to a client that has gone breaks the connection; so it is only silence that has to be watched. */
+  #lookWhetherGone(nowMs: number): void {
+    if (!this.#said && this.#channel.queued === 0) {
+      this.close('the client has gone');
+      return;
+    }
+    this.#said = false;
+    this.#host.loop.timers.schedule(this.#tasks, nowMs + GONE_MS);
   }
 
   /** What was written goes out, if it is complete. */
   #sent(complete: boolean): void {
+    this.#said = true;
     if (complete) this.#output.send();
     else this.close('the head of the response is too large');
   }
