@@ -6,6 +6,7 @@ import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import { processFamilies } from '#common/metrics/process.ts';
 import { MetricsRegistry, single } from '#common/metrics/registry.ts';
+import { letYoungGenerationGrow } from '#common/young-generation.ts';
 import { dumpMesh } from '#dataplane/admin/config-dump.ts';
 import { Readiness } from '#dataplane/admin/readiness.ts';
 import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
@@ -27,11 +28,15 @@ import type { ReceivedResource, Rejection } from '#xds/client.ts';
 import type { Config } from './config.ts';
 import { openTunnelPort } from './listener/tunnel-port.ts';
 import { decodePolicy } from './policy/decode.ts';
+import type { Policy } from './policy/model.ts';
+import { PolicySet } from './policy/policy-set.ts';
 import { decodeRoute } from './routing/decode.ts';
+import type { Route } from './routing/model.ts';
+import { RouteTable } from './routing/table.ts';
 import { requestFamilies } from './telemetry/request-families.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
 import { waypointTunnelOptions } from './upstream/tunnel-options.ts';
-import type { NamedBytes, WorkerSettings } from './worker/protocol.ts';
+import type { WorkerSettings } from './worker/protocol.ts';
 import { Workers } from './worker/workers.ts';
 
 const ROUTE_TYPE = 'type.googleapis.com/ambit.waypoint.Route';
@@ -65,11 +70,9 @@ export class App {
   readonly #counts: Counts[] = [];
   #faultsOfDead = 0;
   readonly #workers: Workers;
-  /** What a worker that begins later must know, beside the mesh: resources as they came, by name, … */
-  readonly #resources = {
-    routes: new Map<string, NamedBytes>(),
-    policies: new Map<string, NamedBytes>(),
-  };
+  /** What a worker that begins later must know, beside the mesh: what requests are decided from, … */
+  readonly #routes = new RouteTable();
+  readonly #policies = new PolicySet();
   /** … and the certificate. */
   #material: TlsMaterial | undefined;
   #port: Listener | undefined;
@@ -89,14 +92,8 @@ export class App {
       onAnswered: () => undefined,
       log: this.#log.scoped('xds'),
       more: [
-        {
-          typeUrl: ROUTE_TYPE,
-          apply: (resources, removed) => this.#onResources('routes', resources, removed),
-        },
-        {
-          typeUrl: POLICY_TYPE,
-          apply: (resources, removed) => this.#onResources('policies', resources, removed),
-        },
+        { typeUrl: ROUTE_TYPE, apply: (given, removed) => this.#onRoutes(given, removed) },
+        { typeUrl: POLICY_TYPE, apply: (given, removed) => this.#onPolicies(given, removed) },
       ],
     });
     this.#certificates = new CertificateManager({
@@ -205,6 +202,7 @@ export class App {
     if (this.stopping) return;
     this.#listen(loop);
     saveCompiledCode();
+    letYoungGenerationGrow();
   }
 
   async #end(why: string): Promise<void> {
@@ -226,23 +224,23 @@ export class App {
     this.#workers.tellAll({ type: 'mesh', delta });
   }
 
-  /** What can't be carried out is refused here, and does not reach the workers: what was there before stays. */
-  #onResources(
-    type: 'routes' | 'policies',
-    resources: readonly ReceivedResource[],
-    remove: readonly string[],
-  ): readonly Rejection[] {
-    const known = this.#resources[type];
-    const rejections: Rejection[] = [];
-    const update: NamedBytes[] = [];
-    for (const { name, bytes } of resources) {
-      const decoded = type === 'routes' ? decodeRoute(name, bytes) : decodePolicy(name, bytes);
-      if (decoded.kind === 'refused') rejections.push({ name, reason: decoded.reason });
-      else update.push({ name, bytes });
-    }
-    for (const name of remove) known.delete(name);
-    for (const resource of update) known.set(resource.name, resource);
-    this.#workers.tellAll({ type, update, remove });
+  #onRoutes(given: readonly ReceivedResource[], remove: readonly string[]): readonly Rejection[] {
+    const { update, rejections } = separate(given, ({ name, bytes }) => {
+      const decoded = decodeRoute(name, bytes);
+      return decoded.kind === 'refused' ? decoded : decoded.route;
+    });
+    this.#routes.apply(update, remove);
+    this.#workers.tellAll({ type: 'routes', update, remove });
+    return rejections;
+  }
+
+  #onPolicies(given: readonly ReceivedResource[], remove: readonly string[]): readonly Rejection[] {
+    const { update, rejections } = separate(given, ({ name, bytes }) => {
+      const decoded = decodePolicy(name, bytes);
+      return decoded.kind === 'refused' ? decoded : decoded.policy;
+    });
+    this.#policies.apply(update, remove);
+    this.#workers.tellAll({ type: 'policies', update, remove });
     return rejections;
   }
 
@@ -280,10 +278,10 @@ export class App {
     };
     this.#workers.tell(index, { type: 'log-filter', filter: this.#levels.current() });
     this.#workers.tell(index, { type: 'mesh', delta });
-    for (const type of ['routes', 'policies'] as const) {
-      const update = [...this.#resources[type].values()];
-      this.#workers.tell(index, { type, update, remove: [] });
-    }
+    const routes = [...this.#routes.routes()];
+    this.#workers.tell(index, { type: 'routes', update: routes, remove: [] });
+    const known = [...this.#policies.policies()];
+    this.#workers.tell(index, { type: 'policies', update: known, remove: [] });
     const material = this.#material;
     if (material !== undefined) this.#workers.tell(index, { type: 'certificate', material });
   }
@@ -354,4 +352,21 @@ function workerSettings(config: Config): WorkerSettings {
   const { network, podName: name, podNamespace: namespace, serviceAccount, identity } = config;
   const pod = { name, namespace, serviceAccount };
   return { plane: { network, pod, identity, tunnels: waypointTunnelOptions }, log: config.log };
+}
+
+/** What can't be carried out is refused here, and does not reach the workers: what was there before stays. */
+function separate<Kind extends Route | Policy>(
+  given: readonly ReceivedResource[],
+  decode: (
+    resource: ReceivedResource,
+  ) => Kind | { readonly kind: 'refused'; readonly reason: string },
+): { readonly update: readonly Kind[]; readonly rejections: readonly Rejection[] } {
+  const update: Kind[] = [];
+  const rejections: Rejection[] = [];
+  for (const resource of given) {
+    const decoded = decode(resource);
+    if ('reason' in decoded) rejections.push({ name: resource.name, reason: decoded.reason });
+    else update.push(decoded);
+  }
+  return { update, rejections };
 }

@@ -7,6 +7,7 @@ import { textLine } from '#common/log/format.ts';
 import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import type { Identity } from '#common/tls/spiffe.ts';
+import { letYoungGenerationGrow } from '#common/young-generation.ts';
 import { Readiness } from '#dataplane/admin/readiness.ts';
 import type { MeshConfiguration } from '#dataplane/config-source.ts';
 import { CaClient } from '#dataplane/identity/ca-client.ts';
@@ -258,7 +259,10 @@ export class App implements Process {
     this.#source.follow();
     this.#totals.follow();
     this.#succession.listen(loop);
-    setTimeout(saveCompiledCode, SETTLED_MS).unref();
+    setTimeout(() => {
+      saveCompiledCode();
+      letYoungGenerationGrow();
+    }, SETTLED_MS).unref();
     // The next hand-over should find us warm, too.
     if (!this.#succession.isExpected) {
       this.#workers.askAll({ kind: 'warm-up' }).catch((error: unknown) => {

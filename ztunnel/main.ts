@@ -1,5 +1,6 @@
 import { keepCompiledCode } from '#common/compile-cache.ts';
 import { settingsOrExit, takeNoArguments } from '#common/settings-only.ts';
+import { keepYoungGenerationSmall } from '#common/young-generation.ts';
 
 import type { App } from './app.ts';
 
@@ -23,6 +24,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
+keepYoungGenerationSmall();
 keepCompiledCode();
 // Imported only now: what is imported above is compiled before the cache is there.
 const { readConfig } = await import('./config.ts');

@@ -3,23 +3,18 @@ import { comparablePath } from '../request/normalize.ts';
 /** A path with `{*}` (one segment) and `{**}` (any number, none too), as AuthorizationPolicy has it. */
 export interface PathTemplate {
   readonly text: string;
-  readonly segments: readonly (string | typeof ONE | typeof MANY)[];
+  /** A plain one has no braces. */
+  readonly segments: readonly string[];
 }
 
-const ONE: unique symbol = Symbol('{*}');
-const MANY: unique symbol = Symbol('{**}');
+const ONE = '{*}';
+const MANY = '{**}';
 
 /** Undefined: the text is no template. `{**}` may be there once, and nothing may share a segment with either. */
 export function parsePathTemplate(text: string): PathTemplate | undefined {
   if (!text.startsWith('/')) return undefined;
-  const segments = text
-    .slice(1)
-    .split('/')
-    .map((segment) => {
-      if (segment === '{*}') return ONE;
-      return segment === '{**}' ? MANY : segment;
-    });
-  const isPlain = segments.every((one) => typeof one === 'symbol' || !/[{}*]/.test(one));
+  const segments = text.slice(1).split('/');
+  const isPlain = segments.every((one) => one === ONE || one === MANY || !/[{}*]/.test(one));
   const many = segments.filter((one) => one === MANY).length;
   if (!isPlain || many > 1) return undefined;
   const comparable = segments.map((one) => (typeof one === 'symbol' ? one : comparablePath(one)));

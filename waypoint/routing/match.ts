@@ -1,5 +1,6 @@
 import type { RequestHead } from '../request/head.ts';
 import type { NamedRule, PathRule, RouteMatch, TextRule } from './model.ts';
+import { isWhole } from './regex.ts';
 
 /** A request as matches look at it: what they need of its target is taken apart once. */
 export class AskedRequest {
@@ -73,7 +74,5 @@ function valueHolds({ rule }: NamedRule, value: string | undefined): boolean {
 }
 
 function textHolds(rule: TextRule, text: string): boolean {
-  return rule.kind === 'exact'
-    ? text === rule.value
-    : text.startsWith(rule.beginning) && rule.pattern.matches(text);
+  return rule.kind === 'exact' ? text === rule.value : isWhole(rule, text);
 }

@@ -4,7 +4,8 @@ import type { TrafficCounts } from '#dataplane/telemetry/metrics.ts';
 import type { LogSettings } from '#dataplane/workers/worker-log.ts';
 import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 import type { TlsMaterial } from '#reactor/tls/context.ts';
-
+import type { Policy } from '../policy/model.ts';
+import type { Route } from '../routing/model.ts';
 import type { RequestCounts } from '../telemetry/request-metrics.ts';
 import type { PlaneSettings } from './plane.ts';
 
@@ -21,18 +22,17 @@ export interface WorkerData {
   readonly tunnels: SharedArrayBuffer;
 }
 
-/** A resource as it came: what is made of it can't be sent between threads. */
-export interface NamedBytes {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
-
 /** Control → worker, in order. */
 export type ToWorker =
   | { readonly type: 'mesh'; readonly delta: MeshDelta }
   | {
-      readonly type: 'routes' | 'policies';
-      readonly update: readonly NamedBytes[];
+      readonly type: 'routes';
+      readonly update: readonly Route[];
+      readonly remove: readonly string[];
+    }
+  | {
+      readonly type: 'policies';
+      readonly update: readonly Policy[];
       readonly remove: readonly string[];
     }
   | { readonly type: 'certificate'; readonly material: TlsMaterial }

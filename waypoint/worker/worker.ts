@@ -5,11 +5,7 @@ import type { Timer } from '#reactor/timers.ts';
 
 import { type DecisionSources, decide, judgeConnection } from '../exchange/decide.ts';
 import type { ExchangeRecord } from '../exchange/record.ts';
-import { decodePolicy } from '../policy/decode.ts';
-import type { Policy } from '../policy/model.ts';
 import { PolicySet } from '../policy/policy-set.ts';
-import { decodeRoute } from '../routing/decode.ts';
-import type { Route } from '../routing/model.ts';
 import { RouteTable } from '../routing/table.ts';
 import {
   ACCESS_SCOPE,
@@ -20,7 +16,7 @@ import {
 import { RequestMetrics } from '../telemetry/request-metrics.ts';
 import { TcpMetrics } from '../telemetry/tcp-metrics.ts';
 import { Plane } from './plane.ts';
-import type { FromWorker, NamedBytes, ToWorker, WorkerSettings } from './protocol.ts';
+import type { FromWorker, ToWorker, WorkerSettings } from './protocol.ts';
 
 /** Between two looks whether a drain is over. */
 const DRAIN_LOOK_MS = 50;
@@ -91,10 +87,10 @@ export class WaypointWorker {
         this.#plane.applyMesh(message.delta);
         return;
       case 'routes':
-        this.#routes.apply(decodedRoutes(message.update), message.remove);
+        this.#routes.apply(message.update, message.remove);
         return;
       case 'policies':
-        this.#policies.apply(decodedPolicies(message.update), message.remove);
+        this.#policies.apply(message.update, message.remove);
         return;
       case 'certificate':
         this.#plane.useCertificate(message.material);
@@ -147,20 +143,4 @@ export class WaypointWorker {
     };
     look.onTimer(this.#loop.nowMs);
   }
-}
-
-/** The control thread has refused what can't be read: nothing of that comes here. */
-function decodedRoutes(update: readonly NamedBytes[]): readonly Route[] {
-  return update.flatMap(({ name, bytes }) => {
-    const decoded = decodeRoute(name, bytes);
-    return decoded.kind === 'route' ? [decoded.route] : [];
-  });
-}
-
-/** The same as for routes. */
-function decodedPolicies(resources: readonly NamedBytes[]): readonly Policy[] {
-  return resources.flatMap(({ name, bytes }) => {
-    const decoded = decodePolicy(name, bytes);
-    return decoded.kind === 'policy' ? [decoded.policy] : [];
-  });
 }
