@@ -127,6 +127,7 @@ say('ready');
 function settle(): void {
   if (owed === undefined) return;
   const statuses = [...streams].flatMap((stream) => stream.status());
+  if (statuses.some(({ refusal }) => refusal !== undefined)) return;
   const pending = statuses.some(
     (each) => each.typeUrl === ROUTES && each.sent !== each.acknowledged,
   );

@@ -130,7 +130,10 @@ async function startWaypoint(
 async function setRules(control: Running, count: number): Promise<void> {
   const heard = control.lines.length;
   control.tell(`rules ${count}`);
-  await control.waitFor(new RegExp(`^ready ${count}$`), START_DEADLINE_MS, heard);
+  const answer = new RegExp(`^(ready ${count}|refused .*)$`);
+  const said = await control.waitFor(answer, START_DEADLINE_MS, heard);
+  if (said.startsWith('refused'))
+    throw new Error(`The waypoint does not take ${count} rules: ${said}`);
 }
 
 function meshOf({ client, server }: BenchWorld, gate: Pod): MeshOfWaypoint {
