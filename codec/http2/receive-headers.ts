@@ -128,7 +128,7 @@ export class HeadersReceiver {
       core.openStreams >= maxConcurrentStreams || core.lingering >= maxConcurrentStreams;
     if (tooMany) return core.refuseStream(streamId, ErrorCode.refusedStream);
     const list = this.#list;
-    if (list.tooLarge) return this.#answerTooLarge(streamId);
+    if (list.tooLarge) return this.#answerTooLarge(streamId, endStream);
     const connect = list.method === 'CONNECT';
     if (!list.isRequest() || (!connect && endStream && list.contentLength > 0))
       return core.refuseStream(streamId, ErrorCode.protocolError);
@@ -140,12 +140,14 @@ export class HeadersReceiver {
     this.#deliver(stream, endStream);
   }
 
-  /** Its client is told which of its faults it was, and that the rest of the request is not wanted (RFC 9113 section 10.5.1). */
-  #answerTooLarge(streamId: number): void {
-    const { writer, encoder, peer } = this.#core;
+  /** Its client is told what it did, and that the rest of the request is not wanted (RFC 9113 section 10.5.1). */
+  #answerTooLarge(streamId: number, endStream: boolean): void {
+    const core = this.#core;
     const answer = { streamId, headers: TOO_LARGE, endStream: true };
-    const isTold = writer.headers(answer, encoder, peer.maxFrameSize);
-    this.#core.refuseStream(streamId, isTold ? ErrorCode.noError : ErrorCode.enhanceYourCalm);
+    const isTold = core.writer.headers(answer, core.encoder, core.peer.maxFrameSize);
+    // With that both sides have ended.
+    if (isTold && endStream) core.closedStreams.remember(streamId, 0);
+    else core.refuseStream(streamId, isTold ? ErrorCode.noError : ErrorCode.enhanceYourCalm);
   }
 
   #onOpenStream(stream: Http2Stream, endStream: boolean): void {

@@ -77,6 +77,21 @@ describe('Http2Connection as a server for the nghttp2 tools', () => {
     expect(peers.map((peer) => peer.connection.streamCount)).to.deep.equal([0, 0, 0]);
   });
 
+  it('tells curl that a head is too large', async () => {
+    const file = join(tmpdir(), `ambit-head-${process.pid}`);
+    // curl itself sends none of more than 64 KB.
+    await writeFile(file, Array.from({ length: 150 }, (_, at) => `x-${at}: ${at}\n`).join(''));
+    try {
+      const told = ['-o', '/dev/null', '-w', '%{http_code}'];
+      const big = ['-sS', '--http2-prior-knowledge', ...told, '-H', `@${file}`, `${url}/100`];
+      const { stdout } = await run('curl', big, { timeout: 20_000 });
+      expect(stdout).to.equal('431');
+      expect(peers.map((peer) => peer.fault)).to.deep.equal([undefined]);
+    } finally {
+      await rm(file);
+    }
+  });
+
   it('obeys the windows of a client that has small ones', async () => {
     // 2^14 bytes per stream, 2^16 for the connection.
     const report = await h2load(

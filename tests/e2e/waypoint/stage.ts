@@ -5,7 +5,10 @@ import { Caller } from '../support/caller.ts';
 import { type MeshCluster, MODE, NODES } from '../support/mesh-cluster.ts';
 
 export const SHOP = 'shop';
+export const OUTSIDE = 'outside';
 export const WAYPOINT = 'waypoint';
+/** Of what belongs to the waypoint. */
+export const SELECTOR: string = `gateway.networking.k8s.io/gateway-name=${WAYPOINT}`;
 
 /** A namespace behind a waypoint: `till` and `guest` call `peer`, which has pods of two versions. */
 export interface Stage {
@@ -58,6 +61,21 @@ export function peerService(name: string, version: string): object {
   };
 }
 
+/** On the node's own network, outside of the mesh. */
+function wirePod(nodeName: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `wire-${nodeName}`, namespace: OUTSIDE },
+    spec: {
+      nodeName,
+      hostNetwork: true,
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: 'wire', image: 'ambit/curl' }],
+    },
+  };
+}
+
 function callerPod(name: string): object {
   return {
     apiVersion: 'v1',
@@ -74,7 +92,7 @@ function callerPod(name: string): object {
 
 export async function setStage(mesh: MeshCluster): Promise<Stage> {
   const { kubectl } = mesh;
-  await kubectl.must(['create', 'namespace', SHOP]);
+  for (const name of [SHOP, OUTSIDE]) await kubectl.must(['create', 'namespace', name]);
   await kubectl.must(['label', 'namespace', SHOP, `${MODE}=ambient`]);
   const accounts = ['till', 'guest', 'peer'].map((name) => ({
     apiVersion: 'v1',
@@ -92,11 +110,13 @@ export async function setStage(mesh: MeshCluster): Promise<Stage> {
   ];
   const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
   await kubectl.must(['apply', '-n', SHOP, '-f', '-'], list);
+  const wires = NODES.map((node) => wirePod(node));
+  await mesh.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: wires }));
   const apply = ['waypoint', 'apply', '-n', SHOP, '--enroll-namespace', '--wait'];
   const applied = await kubectl.around(program('cli/main.ts', ...apply));
   if (applied.code !== 0) throw new Error(applied.stderr);
   const ready = ['--for=condition=Ready', 'pod', '--all', '--timeout=60s'];
-  await kubectl.must(['wait', '-n', SHOP, ...ready]);
+  for (const name of [SHOP, OUTSIDE]) await kubectl.must(['wait', '-n', name, ...ready]);
   const [till, guest] = await Promise.all([
     Caller.in(kubectl, SHOP, 'till'),
     Caller.in(kubectl, SHOP, 'guest'),
