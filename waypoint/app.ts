@@ -30,6 +30,7 @@ import { openTunnelPort } from './listener/tunnel-port.ts';
 import { decodePolicy } from './policy/decode.ts';
 import type { Policy } from './policy/model.ts';
 import { PolicySet } from './policy/policy-set.ts';
+import { separate } from './received.ts';
 import { decodeRoute } from './routing/decode.ts';
 import type { Route } from './routing/model.ts';
 import { RouteTable } from './routing/table.ts';
@@ -225,20 +226,28 @@ export class App {
   }
 
   #onRoutes(given: readonly ReceivedResource[], remove: readonly string[]): readonly Rejection[] {
-    const { update, rejections } = separate(given, ({ name, bytes }) => {
-      const decoded = decodeRoute(name, bytes);
-      return decoded.kind === 'refused' ? decoded : decoded.route;
-    });
+    const { update, rejections } = separate<Route>(
+      given,
+      (name, bytes) => {
+        const decoded = decodeRoute(name, bytes);
+        return decoded.kind === 'refused' ? decoded : decoded.route;
+      },
+      () => true,
+    );
     this.#routes.apply(update, remove);
     this.#workers.tellAll({ type: 'routes', update, remove });
     return rejections;
   }
 
   #onPolicies(given: readonly ReceivedResource[], remove: readonly string[]): readonly Rejection[] {
-    const { update, rejections } = separate(given, ({ name, bytes }) => {
-      const decoded = decodePolicy(name, bytes);
-      return decoded.kind === 'refused' ? decoded : decoded.policy;
-    });
+    const { update, rejections } = separate<Policy>(
+      given,
+      (name, bytes) => {
+        const decoded = decodePolicy(name, bytes);
+        return decoded.kind === 'refused' ? decoded : decoded.policy;
+      },
+      (name) => this.#policies.has(name) && !remove.includes(name),
+    );
     this.#policies.apply(update, remove);
     this.#workers.tellAll({ type: 'policies', update, remove });
     return rejections;
@@ -352,21 +361,4 @@ function workerSettings(config: Config): WorkerSettings {
   const { network, podName: name, podNamespace: namespace, serviceAccount, identity } = config;
   const pod = { name, namespace, serviceAccount };
   return { plane: { network, pod, identity, tunnels: waypointTunnelOptions }, log: config.log };
-}
-
-/** What can't be carried out is refused here, and does not reach the workers: what was there before stays. */
-function separate<Kind extends Route | Policy>(
-  given: readonly ReceivedResource[],
-  decode: (
-    resource: ReceivedResource,
-  ) => Kind | { readonly kind: 'refused'; readonly reason: string },
-): { readonly update: readonly Kind[]; readonly rejections: readonly Rejection[] } {
-  const update: Kind[] = [];
-  const rejections: Rejection[] = [];
-  for (const resource of given) {
-    const decoded = decode(resource);
-    if ('reason' in decoded) rejections.push({ name: resource.name, reason: decoded.reason });
-    else update.push(decoded);
-  }
-  return { update, rejections };
 }

@@ -27,8 +27,13 @@ import { parsePathTemplate } from './path-template.ts';
 
 export type DecodedPolicy =
   | { readonly kind: 'policy'; readonly policy: Policy }
-  /** For whoever runs the control plane. */
-  | { readonly kind: 'refused'; readonly reason: string };
+  | {
+      readonly kind: 'refused';
+      /** For whoever runs the control plane. */
+      readonly reason: string;
+      /** Denies what the policy is for, while there is none that can be enforced. Undefined: it would only have told. */
+      readonly instead: Policy | undefined;
+    };
 
 const ACTIONS: ReadonlyMap<number, Policy['action']> = new Map([
   [Action.ALLOW, 'allow'],
@@ -48,7 +53,8 @@ export function decodePolicy(name: string, bytes: Uint8Array): DecodedPolicy {
     wire = fromBinary(PolicySchema, bytes);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { kind: 'refused', reason: `not an ambit.waypoint.Policy: ${why}` };
+    const reason = `not an ambit.waypoint.Policy: ${why}`;
+    return { kind: 'refused', reason, instead: denyAll(name, []) };
   }
   const problems: string[] = [];
   const key = `${wire.namespace}/${wire.name}`;
@@ -67,7 +73,18 @@ export function decodePolicy(name: string, bytes: Uint8Array): DecodedPolicy {
     })),
   };
   if (problems.length === 0) return { kind: 'policy', policy };
-  return { kind: 'refused', reason: problems.slice(0, PROBLEMS_MAX).join(', ') };
+  const reason = problems.slice(0, PROBLEMS_MAX).join(', ');
+  const onlyTells = action === 'audit' || wire.dryRun;
+  return {
+    kind: 'refused',
+    reason,
+    instead: onlyTells ? undefined : denyAll(name, policy.services),
+  };
+}
+
+function denyAll(key: string, services: Policy['services']): Policy {
+  const rules = [{ from: [], to: [], when: [] }];
+  return { key, action: 'deny', dryRun: false, services, rules };
 }
 
 function sourceOf(wire: WireSource, problems: string[]): PolicySource {

@@ -16,6 +16,10 @@ export class PolicySet {
     this.#general = undefined;
   }
 
+  has(key: string): boolean {
+    return this.#policies.has(key);
+  }
+
   /** All policies, for people. */
   policies(): Iterable<Policy> {
     return this.#policies.values();
