@@ -1,7 +1,7 @@
 import type { Header } from '#codec/http2/field.ts';
 import { formatSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import { isGateway, waypointsOf } from '#dataplane/state/gateway.ts';
-import type { AppProtocol, Service } from '#dataplane/state/service.ts';
+import { type AppProtocol, type Service, serviceKey } from '#dataplane/state/service.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 import type { Workload } from '#dataplane/state/workload.ts';
 import { parseAuthority } from '#hbone/authority.ts';
@@ -72,6 +72,28 @@ export function destinationOf(
     return { kind: 'accepted', target, address, protocol: undefined };
   }
   return refused(404, `${formatSocketAddress(address)} is not bound to this waypoint`);
+}
+
+/**
+ * What a connection is for, as the mesh has it now. Undefined: it is bound to this waypoint no more, and who asked must
+ * ask again; the policies for it may be known to another waypoint only.
+ */
+export function currentTarget(
+  target: UpstreamTarget,
+  { view, self }: DestinationContext,
+): UpstreamTarget | undefined {
+  if (self === undefined) return undefined;
+  if (target.kind === 'service') {
+    const service = view.service(serviceKey(target.service));
+    if (service === target.service) return target;
+    if (service === undefined || !service.ports.has(target.port)) return undefined;
+    return isBound(view, service, self) ? { ...target, service } : undefined;
+  }
+  const workload = view.workload(target.workload.uid);
+  if (workload === target.workload) return target;
+  if (workload?.waypoint === undefined || !workload.ips.includes(target.address.ip))
+    return undefined;
+  return isGateway(view, workload.waypoint, self) ? { ...target, workload } : undefined;
 }
 
 function toService(service: Service, address: SocketAddress): Destination {

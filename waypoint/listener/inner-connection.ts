@@ -9,6 +9,7 @@ import { Http2Downstream } from '../http/http2-downstream.ts';
 import type { SessionHost } from '../http/http2-session.ts';
 import type { RequestMessage } from '../request/head.ts';
 import { TcpForward, type TcpHost } from '../tcp/tcp-forward.ts';
+import { currentTarget, type DestinationContext } from './destination.ts';
 import { type Sniffed, sniff } from './sniff.ts';
 
 /** What the connections inside tunnels share. */
@@ -17,12 +18,14 @@ export interface InnerHost extends SessionHost, Http1Host, ExchangeHost, TcpHost
   readonly inner: Set<InnerConnection>;
   /** A client broke a rule of HTTP; `fault` names which. */
   badRequest(facts: ConnectionFacts, fault: string): void;
+  /** Our own code has failed at a request. */
+  fault(error: unknown): void;
 }
 
 /** One connection of a client inside a tunnel, from its CONNECT to its end. */
 export class InnerConnection implements ChannelUser, DownstreamOwner {
   readonly #host: InnerHost;
-  readonly #facts: ConnectionFacts;
+  #facts: ConnectionFacts;
   readonly #protocol: AppProtocol | undefined;
   readonly #channel: Channel;
   /** What came before the protocol was known. */
@@ -48,6 +51,16 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
   drain(): void {
     if (this.#use === undefined) this.close('the waypoint ends');
     else this.#use.drain();
+  }
+
+  /** What comes from now on is for what the mesh has now; for what is bound to us no more the connection ends. */
+  meshChanged(context: DestinationContext): void {
+    const before = this.#facts.target;
+    const target = currentTarget(before, context);
+    if (target === before) return;
+    if (target !== undefined) this.#facts = { ...this.#facts, target };
+    // Nothing tells where bytes end that nobody looks into: they go on.
+    else if (!(this.#use instanceof TcpForward)) this.drain();
   }
 
   close(reason: string): void {
@@ -90,9 +103,19 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
   // --- DownstreamOwner
 
   onRequest(client: ClientEnd & { user: ClientUser }, request: RequestMessage): void {
-    const exchange = new Exchange(this.#host, this.#facts, client, request);
-    client.user = exchange;
-    exchange.begin();
+    // Nobody hears what comes before there is an exchange.
+    client.user = NOBODY;
+    let exchange: Exchange | undefined;
+    try {
+      exchange = new Exchange(this.#host, this.#facts, client, request);
+      client.user = exchange;
+      exchange.begin();
+    } catch (error) {
+      // It ends this request, and not all others that came by the same tunnel.
+      this.#host.fault(error);
+      if (exchange === undefined) client.abort();
+      else exchange.onFault(error);
+    }
   }
 
   onBadRequest(fault: string): void {
@@ -137,3 +160,9 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
 }
 
 const NOTHING: Buffer = Buffer.alloc(0);
+const NOBODY: ClientUser = {
+  onRequestBody: () => undefined,
+  onRequestEnd: () => undefined,
+  onClientDrained: () => undefined,
+  onClientGone: () => undefined,
+};

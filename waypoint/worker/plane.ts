@@ -132,6 +132,8 @@ export class Plane implements TunnelsHost {
     for (const uid of delta.removeWorkloads) {
       if (this.mesh.workload(uid) === undefined) this.servers.forget(uid);
     }
+    const context = { view: this.mesh, network: this.network, self: this.#self };
+    for (const inner of this.inner) inner.meshChanged(context);
   }
 
   /** Takes over an accepted connection to port 15008, and tells when it is closed. */
@@ -187,6 +189,11 @@ export class Plane implements TunnelsHost {
 
   badRequest(facts: ConnectionFacts, fault: string): void {
     this.#events.badRequest(facts, fault);
+  }
+
+  fault(error: unknown): void {
+    this.loop.faults++;
+    this.loop.onFault(error);
   }
 
   decide(facts: ConnectionFacts, request: RequestMessage): Decision {

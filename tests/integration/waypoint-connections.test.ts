@@ -1,0 +1,106 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import { connect } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+
+import { expect } from 'chai';
+import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+
+import type { Service } from '#dataplane/state/service.ts';
+import type { Loop } from '#reactor/loop.ts';
+import { openThreadLoop } from '#reactor/thread-loop.ts';
+import { delta, gatewayAt, ports } from '#tests/support/mesh.ts';
+import { TestAuthority } from '#tests/support/tls-material.ts';
+import { forwardTo, type Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import { SHOP } from '#tests/support/waypoint-resources.ts';
+
+const HTTP1 = { protocols: new Map([[80, 'HTTP/1.1']]) } as const satisfies Partial<Service>;
+
+describe('A connection through a waypoint', () => {
+  const authority = new TestAuthority();
+  let loop: Loop;
+  let faults: unknown[];
+  let waypoint: TestWaypoint;
+  let app: Server;
+
+  before(async () => {
+    loop = await openThreadLoop();
+    loop.onFault = (error) => void faults.push(error);
+    loop.start();
+  });
+  after(() => loop.stop());
+
+  beforeEach(async () => {
+    faults = [];
+    app = createServer((_request, response) => response.end('served'));
+    app.listen(0, '127.0.0.2');
+    await once(app, 'listening');
+    waypoint = new TestWaypoint(loop, authority);
+    waypoint.serve([{ ip: '127.0.0.2', port: (app.address() as AddressInfo).port }], HTTP1);
+  });
+  afterEach(() => {
+    waypoint[Symbol.dispose]();
+    app.close();
+    app.closeAllConnections();
+  });
+
+  function shop(): Service {
+    return waypoint.plane.mesh.serviceByHostname(SHOP.hostname, SHOP.namespace) as Service;
+  }
+
+  function changeService(change: Partial<Service>): void {
+    waypoint.plane.applyMesh(delta({ upsertServices: [{ ...shop(), ...change }] }));
+  }
+
+  async function warm(): Promise<Inner> {
+    const client = await waypoint.connect();
+    expect((await client.ask('/')).status).to.equal(200);
+    return client;
+  }
+
+  it('ends when the service is not bound to the waypoint any more', async () => {
+    const client = await warm();
+    const ended = once(client.stream, 'end');
+    changeService({ waypoint: gatewayAt('/127.0.0.99') });
+    await ended;
+  });
+
+  it('ends when the service has lost the port', async () => {
+    const client = await warm();
+    const ended = once(client.stream, 'end');
+    changeService({ ports: ports({ 81: 81 }) });
+    await ended;
+  });
+
+  it('goes on with what the service is now', async () => {
+    const client = await warm();
+    changeService({ subjectAltNames: [] });
+    let asked: unknown;
+    waypoint.decide = (facts) => {
+      asked = facts.target.kind === 'service' && facts.target.service;
+      return forwardTo(facts);
+    };
+    expect((await client.ask('/')).body).to.equal('served');
+    expect(asked).to.equal(shop());
+  });
+
+  it('is hurt by no fault at a request beside it', async () => {
+    const answer = Promise.withResolvers<void>();
+    app.removeAllListeners('request');
+    app.on('request', (_request, response) => void answer.promise.then(() => response.end('well')));
+    waypoint.decide = (facts, { path }) => {
+      if (path === '/fault') throw new Error('a fault of ours');
+      return forwardTo(facts);
+    };
+    const { stream } = await waypoint.connect();
+    const session = connect('http://shop', { createConnection: () => stream });
+    const good = session.request({ ':path': '/' });
+    const bad = session.request({ ':path': '/fault' });
+    await once(bad, 'error');
+    answer.resolve();
+    const [headers] = (await once(good, 'response')) as [{ ':status'?: number }];
+    expect(headers[':status']).to.equal(200);
+    good.close();
+    expect(faults.map(String)).to.deep.equal(['Error: a fault of ours']);
+  });
+});
