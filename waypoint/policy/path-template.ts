@@ -17,7 +17,9 @@ export function parsePathTemplate(text: string): PathTemplate | undefined {
   const isPlain = segments.every((one) => one === ONE || one === MANY || !/[{}*]/.test(one));
   const many = segments.filter((one) => one === MANY).length;
   if (!isPlain || many > 1) return undefined;
-  const comparable = segments.map((one) => (typeof one === 'symbol' ? one : comparablePath(one)));
+  const comparable = segments.map((one) =>
+    one === ONE || one === MANY ? one : comparablePath(one),
+  );
   return { text, segments: comparable };
 }
 
