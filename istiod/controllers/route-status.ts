@@ -9,6 +9,7 @@ import {
   GRPC_ROUTES,
   HTTP_ROUTES,
   type KubeObject,
+  namespacedName,
 } from '#kube/resources.ts';
 
 import { list, record } from '../inputs/metadata.ts';
@@ -21,9 +22,9 @@ const CONTROLLER = 'istio.io/gateway-controller';
 const RETRY = { firstMs: 200, maxMs: 60_000, spread: 0.2 };
 const PARALLEL = 4;
 
-/** Tells the authors of routes, for each service that is a parent, what becomes of the route. */
+/** Tells the authors of routes, for each service or entry that is a parent, what becomes of the route. */
 export function routeStatuses(
-  client: Pick<KubeClient, 'get' | 'patch'>,
+  client: Pick<KubeClient, 'get' | 'list' | 'patch'>,
   verdicts: Readable<RouteVerdict>,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
 ): Disposable {
@@ -42,9 +43,24 @@ export function routeStatuses(
       if (!isNotFound(error)) throw error;
     }
   };
-  const queue = new WorkQueue({
+  /** What got a status from somebody before us and lost its verdict in between. */
+  const sweep = async (): Promise<void> => {
+    for (const kind of [HTTP_ROUTES, GRPC_ROUTES]) {
+      const { items } = await client.list(kind).catch((error: unknown) => {
+        // A kind that the cluster does not have has no objects.
+        if (isNotFound(error)) return { items: [] };
+        throw error;
+      });
+      for (const route of items) {
+        if (list(record(route['status'])['parents']).some(isOurs)) {
+          queue.add(`${kind.kind}/${namespacedName(route.metadata)}`);
+        }
+      }
+    }
+  };
+  const queue: WorkQueue = new WorkQueue({
     clock,
-    work: reconcile,
+    work: (key) => (key === SWEEP ? sweep() : reconcile(key)),
     backoff: RETRY,
     parallel: PARALLEL,
     onFailure: (route, error, failures, retryMs) => {
@@ -57,6 +73,7 @@ export function routeStatuses(
     for (const { key } of changes) queue.add(key);
   });
   for (const key of verdicts.keys()) queue.add(key);
+  queue.add(SWEEP);
   return {
     [Symbol.dispose]: () => {
       subscription[Symbol.dispose]();
@@ -77,14 +94,12 @@ export function nextParents(
   const all = list(record(route['status'])['parents']);
   const at = { generation: verdict?.generation, nowMs };
   const ours = (verdict?.parents ?? []).map(({ ref, conditions }) => {
-    const { port, ...named } = ref;
-    const parentRef = { ...named, ...(port === undefined ? {} : { port }) };
     const same = (parent: unknown) =>
-      isOurs(parent) && structurallyEqual(record(parent)['parentRef'], parentRef);
+      isOurs(parent) && structurallyEqual(record(parent)['parentRef'], ref);
     const before = list(record(all.find(same))['conditions']) as readonly Condition[];
     return {
       controllerName: CONTROLLER,
-      parentRef,
+      parentRef: ref,
       conditions: conditions.map((stated) => {
         const old = before.find(({ type }) => type === stated.type);
         return nextCondition(old, stated, at) ?? old;
@@ -95,6 +110,12 @@ export function nextParents(
   return structurallyEqual(all, next) ? undefined : next;
 }
 
+/** Of a gateway somebody else may speak in the same name. */
 function isOurs(parent: unknown): boolean {
-  return record(parent)['controllerName'] === CONTROLLER;
+  const { controllerName, parentRef } = record(parent);
+  const { kind } = record(parentRef);
+  return controllerName === CONTROLLER && (kind === 'Service' || kind === 'ServiceEntry');
 }
+
+/** No key of a route: it has no slash. */
+const SWEEP = 'sweep';

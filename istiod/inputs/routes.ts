@@ -4,6 +4,7 @@ import type { RouteObjectKind, RouteParentRef, RouteRecord } from '../model/rout
 import { described, list, port, record, text } from './metadata.ts';
 
 const GROUP = 'gateway.networking.k8s.io';
+const REF_FIELDS = ['group', 'kind', 'namespace', 'name', 'sectionName', 'port'];
 
 /** What is kept of an HTTPRoute. */
 export function httpRouteRecord(route: Configuration): RouteRecord {
@@ -44,6 +45,12 @@ function parentRef(
       namespace: text(written['namespace']) ?? home,
       name,
       port: number,
+      section: text(written['sectionName']),
+      written: Object.fromEntries(
+        REF_FIELDS.flatMap((field) =>
+          written[field] === undefined || written[field] === null ? [] : [[field, written[field]]],
+        ),
+      ),
     },
   ];
 }

@@ -18,4 +18,8 @@ export interface RouteParentRef {
   readonly name: string;
   /** Undefined: all ports. */
   readonly port: number | undefined;
+  /** `sectionName`: of a service, the name of a port. */
+  readonly section: string | undefined;
+  /** As the author wrote it: who looks for its status compares. */
+  readonly written: Readonly<Record<string, unknown>>;
 }

@@ -23,6 +23,7 @@ import { deriveSurroundings } from './derive-surroundings.ts';
 import { deriveWaypointPolicies, type WaypointPolicyVerdict } from './derive-waypoint-policies.ts';
 import { deriveWaypointRoutes } from './derive-waypoint-routes.ts';
 import { deriveWorkloads, type WorkloadInputs } from './derive-workloads.ts';
+import { RouteReferences } from './route-references.ts';
 import type { BindingVerdict } from './waypoints.ts';
 
 /** The one value of an index that only tells some from others. */
@@ -78,7 +79,8 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     parts: [services.resources, ...workloads],
   });
   const byBlocks = addresses.indexBy('blocks', ({ blocks }) => (blocks.length > 0 ? [ANY] : []));
-  const waypointRoutes = deriveWaypointRoutes(graph, around, inputs);
+  const references = new RouteReferences(around, inputs, services.owned);
+  const waypointRoutes = deriveWaypointRoutes(graph, references, inputs);
   const waypointPolicies = deriveWaypointPolicies(graph, around, inputs);
   return {
     addresses,
@@ -90,7 +92,7 @@ export function deriveMesh(graph: Graph, settings: MeshSettings, inputs: MeshInp
     verdicts: policies.verdicts,
     bindings: deriveBindings(graph, around, inputs),
     gatewayPlans: deriveGateways(graph, around, inputs),
-    routeVerdicts: deriveRouteVerdicts(graph, inputs),
+    routeVerdicts: deriveRouteVerdicts(graph, references, inputs),
     waypointRoutes,
     waypointPolicies: waypointPolicies.resources,
     waypointPolicyVerdicts: waypointPolicies.verdicts,

@@ -3,8 +3,8 @@ import { DerivedCollection } from '../krt/derived.ts';
 import type { Graph } from '../krt/graph.ts';
 import { JoinedCollection } from '../krt/join.ts';
 import type { StatedCondition } from '../model/gateway-plan.ts';
-import type { RouteParentRef, RouteRecord } from '../model/route.ts';
-import type { ServiceRecord } from '../model/service.ts';
+import type { RouteRecord } from '../model/route.ts';
+import type { FoundParent, RouteReferences } from './route-references.ts';
 import { type RouteProblem, translateRules } from './route-rules.ts';
 
 /** What the author of a route should know. */
@@ -14,35 +14,36 @@ export interface RouteVerdict {
   readonly name: string;
   /** Which state of the object it is about. */
   readonly generation: number | undefined;
-  /** One for each service that the route names as parent. */
+  /** One for each service or entry that the route names as parent. */
   readonly parents: readonly {
-    readonly ref: RouteParentRef;
+    /** As it is written. */
+    readonly ref: Readonly<Record<string, unknown>>;
     readonly conditions: readonly StatedCondition[];
   }[];
 }
 
-/** One verdict for each route that names a service as parent, by `kind/namespace/name`. */
+/** One verdict for each route that names a service or an entry as parent, by `kind/namespace/name`. */
 export function deriveRouteVerdicts(
   graph: Graph,
+  references: RouteReferences,
   inputs: {
     readonly httpRoutes: Readable<RouteRecord>;
     readonly grpcRoutes: Readable<RouteRecord>;
-    readonly services: Readable<ServiceRecord>;
   },
 ): Readable<RouteVerdict> {
   function verdictOn(route: RouteRecord, fetch: Fetch): readonly RouteVerdict[] {
-    const refs = route.parentRefs.filter(({ group, kind }) => group === '' && kind === 'Service');
-    if (refs.length === 0) return [];
+    const found = route.parentRefs
+      .map((ref) => ({ ref, parent: references.parent(route, ref, fetch) }))
+      .filter(({ parent }) => parent.kind !== 'not-ours');
+    if (found.length === 0) return [];
     const problems: RouteProblem[] = [];
-    const find = (home: string, service: string) =>
-      fetch.one(inputs.services, `${home}/${service}`);
-    const rules = translateRules(route, find, problems);
+    const rules = translateRules(route, references.backends(fetch), problems);
     const isEmpty = rules.length === 0 && route.rules.length > 0;
     const resolved = resolvedRefs(problems);
     const { kind, namespace, name, generation } = route;
-    const parents = refs.map((ref) => ({
-      ref,
-      conditions: [accepted(ref, find(ref.namespace, ref.name), { problems, isEmpty }), resolved],
+    const parents = found.map(({ ref, parent }) => ({
+      ref: ref.written,
+      conditions: [accepted(parent, { problems, isEmpty }), resolved, resolvedWaypoints(parent)],
     }));
     return [{ kind, namespace, name, generation, parents }];
   }
@@ -66,8 +67,7 @@ function verdictKey({ kind, namespace, name }: RouteVerdict): string {
 
 /** Whether the route is attached to a parent; what never holds is told even then. */
 function accepted(
-  { namespace, name, port }: RouteParentRef,
-  service: ServiceRecord | undefined,
+  parent: FoundParent,
   { problems, isEmpty }: { readonly problems: readonly RouteProblem[]; readonly isEmpty: boolean },
 ): StatedCondition {
   const type = 'Accepted';
@@ -77,14 +77,29 @@ function accepted(
     reason,
     message,
   });
-  if (service === undefined)
-    return no('NoMatchingParent', `service ${namespace}/${name} not found`);
-  if (port !== undefined && service.ports.every(({ number }) => number !== port))
-    return no('NoMatchingParent', `service ${namespace}/${name} has no port ${port}`);
+  if (parent.kind === 'refused') return no('NoMatchingParent', parent.message);
   const wrong = problems.filter(({ kind }) => kind === 'value').map(({ message }) => message);
   if (isEmpty) return no('UnsupportedValue', wrong.join(', '));
   const message = ['Route was valid', ...wrong].join(', but ');
   return { type, status: 'True', reason: 'Accepted', message };
+}
+
+/** Whether anybody goes by the route: never an error, as it is no fault of the route. */
+function resolvedWaypoints(parent: FoundParent): StatedCondition {
+  const type = 'ResolvedWaypoints';
+  const said = (message: string): StatedCondition => ({
+    type,
+    status: 'True',
+    reason: type,
+    message,
+  });
+  if (parent.kind !== 'found') return said('The route has no effect: see Accepted');
+  const { use } = parent;
+  return said(
+    use.kind === 'used'
+      ? `Waypoint ${use.waypoint} goes by the route`
+      : `The route has no effect: ${use.why}`,
+  );
 }
 
 const REASONS: readonly (readonly [RouteProblem['kind'], string])[] = [

@@ -18,14 +18,20 @@ import { translateFilters } from './route-filters.ts';
 import { grpcMatch, httpMatch } from './route-matches.ts';
 import { isBlank, list, record, text, type Written } from './written.ts';
 
-/** Finds the Service of a namespace by its name. */
-export type FindService = (namespace: string, name: string) => ServiceRecord | undefined;
+/** Finds what requests can be sent to. */
+export interface FindBackend {
+  /** The Service of a namespace, by its name. */
+  service(namespace: string, name: string): ServiceRecord | undefined;
+  /** Whatever has the host name, as the namespace `home` means it. */
+  host(hostname: string, home: string): ServiceRecord | undefined;
+}
 
 /** Unless said otherwise (`retry.attempts`). */
 const RETRY_ATTEMPTS = 2;
 const CODES = { min: 400, max: 599 };
 const ATTEMPTS_MAX = 0xff;
 const WEIGHT_MAX = 1_000_000;
+const ENTRY_GROUP = 'networking.istio.io';
 /** A duration of the Gateway API (GEP-2257). */
 const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/;
 
@@ -38,7 +44,7 @@ export interface RouteProblem {
 /** The rules of a route. One whose matches can't be read is left out: it never holds. `problems` gets what is wrong. */
 export function translateRules(
   { kind, namespace, rules }: RouteRecord,
-  findService: FindService,
+  find: FindBackend,
   problems: RouteProblem[] = [],
 ): readonly Rule[] {
   const matchOf = kind === 'HTTPRoute' ? httpMatch : grpcMatch;
@@ -62,7 +68,7 @@ export function translateRules(
         matches: readable,
         filters: filters.kind === 'filters' ? [...filters.filters] : [],
         backends: list(rule['backendRefs']).map((ref) =>
-          backendOf(record(ref), namespace, { findService, problems }),
+          backendOf(record(ref), namespace, { find, problems }),
         ),
         ...(timeouts === undefined || typeof timeouts === 'string' ? {} : { timeouts }),
         ...(retry === undefined || typeof retry === 'string' ? {} : { retry }),
@@ -72,11 +78,11 @@ export function translateRules(
   });
 }
 
-/** A service of any namespace: in a mesh nobody has to grant that. */
+/** A service of any namespace, or a host of an entry: in a mesh nobody has to grant that. */
 function backendOf(
   ref: Written,
   home: string,
-  { findService, problems }: { findService: FindService; problems: RouteProblem[] },
+  { find, problems }: { find: FindBackend; problems: RouteProblem[] },
 ): Backend {
   const { weight: said, port: number } = ref;
   const weight = isBlank(said) ? 1 : said;
@@ -91,19 +97,20 @@ function backendOf(
   };
 
   const [group, kind] = [ref['group'] ?? '', ref['kind'] ?? 'Service'];
-  if (group !== '' || kind !== 'Service')
+  const isHost = group === ENTRY_GROUP && kind === 'Hostname';
+  if (!isHost && (group !== '' || kind !== 'Service'))
     return invalid('backend-kind', `backend of kind ${JSON.stringify(kind)} is not supported`);
-  const namespace = text(ref['namespace']) ?? home;
   const name = text(ref['name']) ?? '';
-  const service = findService(namespace, name);
-  if (service === undefined) return invalid('backend', `service ${namespace}/${name} not found`);
-  if (!isPort(number))
-    return invalid('backend-port', `service ${namespace}/${name}: a port must be named`);
+  const wanted = text(ref['namespace']) ?? home;
+  const what = isHost ? `host ${name}` : `service ${wanted}/${name}`;
+  const service = isHost ? find.host(name, home) : find.service(wanted, name);
+  if (service === undefined) return invalid('backend', `${what} not found`);
+  if (!isPort(number)) return invalid('backend-port', `${what}: a port must be named`);
   if (!service.ports.some((port) => port.number === number))
-    return invalid('backend-port', `service ${namespace}/${name} has no port ${number}`);
+    return invalid('backend-port', `${what} has no port ${number}`);
   const filters = translateFilters(ref['filters']);
   if (filters.kind === 'invalid') return invalid('filter', filters.reason);
-  const { hostname } = service;
+  const { namespace, hostname } = service;
   return create(BackendSchema, {
     ...base,
     service: create(ServiceNameSchema, { namespace, hostname }),

@@ -8,15 +8,14 @@ import {
   gatewayRecord,
   type MeshWorld,
   meshWorld,
+  parentRef,
   routeRecord,
   serviceRecord,
 } from '#tests/support/control-plane.ts';
 import { decodePolicy } from '#waypoint/policy/decode.ts';
 import { decodeRoute } from '#waypoint/routing/decode.ts';
 
-const parentRefs = [
-  { group: '', kind: 'Service', namespace: 'shop', name: 'shelf', port: undefined },
-];
+const parentRefs = [parentRef('shelf')];
 const regex = (value: string) => ({ matches: [{ path: { type: 'RegularExpression', value } }] });
 const header = (name: string, value: string) => ({
   filters: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name, value }] } }],

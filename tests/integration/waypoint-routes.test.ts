@@ -97,6 +97,30 @@ const backendsOf = (one: Listener, name: string) =>
   fromBinary(RouteSchema, one.held.get(name) ?? new Uint8Array()).rules[0]?.backends ?? [];
 const all = (one: Listener) => () => [ROUTES, POLICIES].every((type) => one.answered.has(type));
 
+/** A route that had a service as parent when an istiod was there last. */
+const orphan: Configuration = {
+  ...route('orphan', 'reviews', []),
+  spec: { parentRefs: [{ name: 'door' }], rules: [{}] },
+};
+const GATEWAY_PARENT = { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'door' };
+const ORPHAN_STATUS = {
+  status: {
+    parents: [{ group: '', kind: 'Service', name: 'reviews' }, GATEWAY_PARENT].map((parentRef) => ({
+      controllerName: 'istio.io/gateway-controller',
+      parentRef,
+      conditions: [
+        {
+          type: 'Accepted',
+          status: 'True',
+          reason: 'Accepted',
+          message: '',
+          lastTransitionTime: '2026-01-01T00:00:00Z',
+        },
+      ],
+    })),
+  },
+};
+
 describe('istiod and waypoints', function () {
   this.timeout(90_000);
   let cluster: TestCluster;
@@ -111,6 +135,11 @@ describe('istiod and waypoints', function () {
       for (const crd of readManifests(`10-crds/${kind}.yaml`))
         await createObject(cluster.client, crd);
     }
+    await cluster.client.create(HTTP_ROUTES, orphan);
+    await cluster.client.patch(HTTP_ROUTES, 'orphan', 'shop', ORPHAN_STATUS, {
+      type: 'merge',
+      subresource: 'status',
+    });
     istiod = await TestIstiod.start(cluster, { ENABLE_LEADER_ELECTION: 'false' });
     for (const [name, waypoint] of [
       ['reviews', 'way'],
@@ -241,7 +270,7 @@ describe('istiod and waypoints', function () {
       if (parent === undefined) continue;
       expect(parent).to.deep.include({
         controllerName: 'istio.io/gateway-controller',
-        parentRef: { group: '', kind: 'Service', namespace: 'shop', name: 'reviews', port: 80 },
+        parentRef: { group: '', kind: 'Service', name: 'reviews', port: 80 },
       });
       const conditions = parent['conditions'] as readonly Condition[];
       expect(
@@ -254,10 +283,28 @@ describe('istiod and waypoints', function () {
       ).to.deep.equal([
         ['Accepted', 'True', 'Accepted', 1],
         ['ResolvedRefs', 'False', 'BackendNotFound', 1],
+        ['ResolvedWaypoints', 'True', 'ResolvedWaypoints', 1],
       ]);
       return;
     }
     throw new Error('No status');
+  });
+
+  it('take back what was said of a parent that is none any more, and of no gateway', async () => {
+    const watch = cluster.client.watch(HTTP_ROUTES, {
+      namespace: 'shop',
+      fieldSelector: 'metadata.name=orphan',
+      sendInitialEvents: true,
+      signal: AbortSignal.timeout(60_000),
+    });
+    for await (const event of watch) {
+      if (event.type !== 'ADDED' && event.type !== 'MODIFIED') continue;
+      const parents = event.object.status?.['parents'] as readonly { parentRef: unknown }[];
+      if (parents.length > 1) continue;
+      expect(parents.map(({ parentRef }) => parentRef)).to.deep.equal([GATEWAY_PARENT]);
+      return;
+    }
+    throw new Error('Nothing was taken back');
   });
 
   it('tell nobody of them who is no waypoint', async () => {

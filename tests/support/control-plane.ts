@@ -14,7 +14,7 @@ import type { MeshSettings } from '#istiod/model/mesh.ts';
 import type { PodRecord } from '#istiod/model/pod.ts';
 import type { AuthorizationPolicyRecord, PeerAuthenticationRecord } from '#istiod/model/policy.ts';
 import type { AddressResource } from '#istiod/model/resource.ts';
-import type { RouteRecord } from '#istiod/model/route.ts';
+import type { RouteParentRef, RouteRecord } from '#istiod/model/route.ts';
 import type { ServicePort, ServiceRecord } from '#istiod/model/service.ts';
 import type { GatewayListener, GatewayRecord } from '#istiod/model/waypoint.ts';
 import { deriveMesh, type Mesh } from '#istiod/translate/derive-mesh.ts';
@@ -118,6 +118,13 @@ export function gatewayRecord(name: string, more: Partial<GatewayRecord> = {}): 
     inboundBinding: undefined,
     ...more,
   };
+}
+
+/** A parentRef to a Service of `shop`, unless told otherwise. */
+export function parentRef(name: string, more: Partial<RouteParentRef> = {}): RouteParentRef {
+  const namespace = more.namespace ?? described.namespace;
+  const written = { group: '', kind: 'Service', namespace, name };
+  return { ...written, port: undefined, section: undefined, written, ...more };
 }
 
 /** An HTTPRoute unless told otherwise. */

@@ -4,13 +4,12 @@ import { describe, it } from 'mocha';
 import { nextParents } from '#istiod/controllers/route-status.ts';
 import type { RouteVerdict } from '#istiod/translate/derive-route-verdicts.ts';
 
-const ref = { group: '', kind: 'Service', namespace: 'shop', name: 'shelf', port: undefined };
 const parentRef = { group: '', kind: 'Service', namespace: 'shop', name: 'shelf' };
 const NOW_MS = Date.UTC(2026, 0, 2);
 
 function verdict(status: 'True' | 'False', generation = 1): RouteVerdict {
   const stated = { type: 'Accepted', status, reason: 'R', message: 'm' };
-  const parents = [{ ref, conditions: [stated] }];
+  const parents = [{ ref: parentRef, conditions: [stated] }];
   return { kind: 'HTTPRoute', namespace: 'shop', name: 'split', generation, parents };
 }
 function route(...parents: readonly unknown[]) {
@@ -34,6 +33,10 @@ function said(status: string, observedGeneration = 1, lastTransitionTime = '2026
   return { controllerName: 'istio.io/gateway-controller', parentRef, conditions: [condition] };
 }
 const others = { controllerName: 'example.com/other', parentRef, conditions: [] };
+const ofGateway = {
+  ...said('True'),
+  parentRef: { group: 'gateway.networking.k8s.io', kind: 'Gateway', name: 'door' },
+};
 const EARLIER = '2026-01-01T00:00:00Z';
 
 describe('nextParents()', () => {
@@ -61,5 +64,7 @@ describe('nextParents()', () => {
   it('takes away what is said of a parent that is none any more', () => {
     expect(nextParents(route(others, said('True')), undefined, NOW_MS)).to.deep.equal([others]);
     expect(nextParents(route(others), undefined, NOW_MS)).to.equal(undefined);
+    // Whoever serves that gateway may have our name.
+    expect(nextParents(route(ofGateway), undefined, NOW_MS)).to.equal(undefined);
   });
 });

@@ -1,22 +1,26 @@
 import { expect } from 'chai';
 import { beforeEach, describe, it } from 'mocha';
 
+import type { RouteParentRef } from '#istiod/model/route.ts';
 import {
+  gatewayRecord,
   type MeshWorld,
   meshWorld,
+  parentRef,
   routeRecord,
   serviceRecord,
 } from '#tests/support/control-plane.ts';
 
 let world: MeshWorld;
 
-function parent(name: string, port?: number) {
-  return { group: '', kind: 'Service', namespace: 'shop', name, port };
-}
-/** Each condition of each parent as `type status reason: message`. */
+const parent = (name: string, port?: number) => parentRef(name, { port });
+/** Each condition of each parent as `type status reason: message`, but for the one about waypoints. */
 function said(rules: readonly unknown[], ref = parent('shelf')): string[] {
-  world.inputs.httpRoutes.set(routeRecord('split', { parentRefs: [ref], rules }));
-  const { parents = [] } = world.mesh.routeVerdicts.get('HTTPRoute/shop/split') ?? {};
+  return all(rules, ref).filter((one) => !one.startsWith('ResolvedWaypoints'));
+}
+function all(rules: readonly unknown[], ref: RouteParentRef, namespace = 'shop'): string[] {
+  world.inputs.httpRoutes.set(routeRecord('split', { namespace, parentRefs: [ref], rules }));
+  const { parents = [] } = world.mesh.routeVerdicts.get(`HTTPRoute/${namespace}/split`) ?? {};
   return parents.flatMap(({ conditions }) =>
     conditions.map(
       ({ type, status, reason, message }) => `${type} ${status} ${reason}: ${message}`,
@@ -79,5 +83,33 @@ describe('deriveRouteVerdicts()', () => {
   it('says nothing of routes of gateways', () => {
     const gateway = { ...parent('way'), group: 'gateway.networking.k8s.io', kind: 'Gateway' };
     expect(said([], gateway)).to.deep.equal([]);
+  });
+
+  it('says whether a waypoint goes by the route, or why none does', () => {
+    const use = { 'istio.io/use-waypoint': 'way' };
+    const bound = (namespace = 'shop', ref = parent('shelf')): string | undefined =>
+      all([], ref, namespace).find((one) => one.startsWith('ResolvedWaypoints'));
+    const begins = 'ResolvedWaypoints True ResolvedWaypoints: The route has no effect:';
+    expect(bound()).to.equal(`${begins} service shop/shelf asks for no waypoint`);
+    expect(bound('shop', parent('gone'))).to.equal(`${begins} see Accepted`);
+    world.inputs.services.set(serviceRecord('shelf', { labels: use }));
+    expect(bound()).to.equal(
+      `${begins} service shop/shelf is not bound to waypoint shop/way: WaypointIsNotReady`,
+    );
+    const addresses = [{ kind: 'hostname', hostname: 'way.shop.svc.cluster.local' } as const];
+    world.inputs.gateways.set(gatewayRecord('way', { addresses }));
+    expect(bound()).to.equal(
+      'ResolvedWaypoints True ResolvedWaypoints: Waypoint shop/way goes by the route',
+    );
+    expect(bound('store')).to.equal(
+      `${begins} waypoint shop/way goes by routes of its own namespace and of shop`,
+    );
+  });
+
+  it('tells of a parent as it is written', () => {
+    const written = { group: '', kind: 'Service', name: 'shelf', sectionName: 'http' };
+    said([], parentRef('shelf', { written }));
+    const { parents } = world.mesh.routeVerdicts.get('HTTPRoute/shop/split') ?? {};
+    expect(parents?.map(({ ref }) => ref)).to.deep.equal([written]);
   });
 });

@@ -8,7 +8,9 @@ import {
   type MeshWorld,
   meshListener,
   meshWorld,
+  parentRef,
   routeRecord,
+  servicePort,
   serviceRecord,
 } from '#tests/support/control-plane.ts';
 
@@ -37,7 +39,7 @@ function route(namespace: string, ...parents: readonly string[]): void {
   const parentRefs = parents.map((parent) => {
     const [, home = '', name = '', port] = /^(.*)\/([^:]*)(?::(.*))?$/.exec(parent) ?? [];
     const number = port === undefined ? undefined : Number(port);
-    return { group: '', kind: 'Service', namespace: home, name, port: number };
+    return parentRef(name, { namespace: home, port: number });
   });
   world.inputs.httpRoutes.set(routeRecord('split', { namespace, parentRefs, rules: [{}] }));
 }
@@ -70,9 +72,7 @@ describe('deriveWaypointRoutes()', () => {
 
   it('keeps kinds apart that have a name in common', () => {
     route('shop', 'shop/shelf');
-    const parentRefs = [
-      { group: '', kind: 'Service', namespace: 'shop', name: 'shelf', port: undefined },
-    ];
+    const parentRefs = [parentRef('shelf')];
     world.inputs.grpcRoutes.set(routeRecord('split', { kind: 'GRPCRoute', parentRefs }));
     expect(routes()).to.have.members([
       'shop/way|HTTPRoute/shop/split: shop/shelf:0',
@@ -118,22 +118,14 @@ describe('deriveWaypointRoutes()', () => {
   it('is not attached to a port that the service does not have, nor to what is no service', () => {
     route('shop', 'shop/shelf:81');
     expect(routes()).to.deep.equal([]);
-    const gateway = {
-      group: GATEWAY_GROUP,
-      kind: 'Gateway',
-      namespace: 'shop',
-      name: 'way',
-      port: undefined,
-    };
+    const gateway = parentRef('way', { group: GATEWAY_GROUP, kind: 'Gateway' });
     world.inputs.httpRoutes.set(routeRecord('split', { parentRefs: [gateway] }));
     expect(routes()).to.deep.equal([]);
   });
 
   it('has the time of the route, and its backends as they are now', () => {
     const rules = [{ backendRefs: [{ name: 'late', port: 80 }] }];
-    const parentRefs = [
-      { group: '', kind: 'Service', namespace: 'shop', name: 'shelf', port: undefined },
-    ];
+    const parentRefs = [parentRef('shelf')];
     world.inputs.httpRoutes.set(routeRecord('split', { parentRefs, rules }));
     const read = () => {
       const found = world.mesh.waypointRoutes.get('shop/way|HTTPRoute/shop/split');
@@ -144,4 +136,63 @@ describe('deriveWaypointRoutes()', () => {
     world.inputs.services.set(serviceRecord('late'));
     expect(read().rules[0]?.backends[0]).to.deep.include({ invalid: '', port: 80 });
   });
+
+  it('attaches to all hosts of an entry', () => {
+    entry('abroad', use('way'));
+    const parent = parentRef('abroad', { ...ENTRY, port: 80 });
+    world.inputs.httpRoutes.set(routeRecord('split', { parentRefs: [parent] }));
+    expect(routes()).to.deep.equal(['shop/way|HTTPRoute/shop/split: shop/a:80 shop/b:80']);
+    world.inputs.serviceEntries.delete('shop/abroad');
+    expect(routes()).to.deep.equal([]);
+  });
+
+  it('takes a section for a port by its name', () => {
+    const ports = [servicePort(80, { name: 'http' }), servicePort(81, { name: 'admin' })];
+    world.inputs.services.set(serviceRecord('shelf', { labels: use('way'), ports }));
+    for (const [more, expected] of [
+      [{ section: 'admin' }, 81],
+      [{ section: 'admin', port: 81 }, 81],
+      [{ section: 'admin', port: 80 }, undefined],
+      [{ section: 'other' }, undefined],
+    ] as const) {
+      const parentRefs = [parentRef('shelf', more)];
+      world.inputs.httpRoutes.set(routeRecord('split', { parentRefs }));
+      const wanted =
+        expected === undefined ? [] : [`shop/way|HTTPRoute/shop/split: shop/shelf:${expected}`];
+      expect(routes(), JSON.stringify(more)).to.deep.equal(wanted);
+    }
+  });
+
+  it('sends to hosts as the namespace of the route means them', () => {
+    entry('abroad', {});
+    const rules = [
+      { backendRefs: [{ group: ENTRY.group, kind: 'Hostname', name: 'a.example', port: 80 }] },
+    ];
+    const backend = (namespace: string): unknown => {
+      const parentRefs = [parentRef('shelf')];
+      service('shelf', 'store/far');
+      world.inputs.httpRoutes.set(routeRecord('split', { namespace, parentRefs, rules }));
+      const found = world.mesh.waypointRoutes.get(`store/far|HTTPRoute/${namespace}/split`);
+      const read = fromBinary(RouteSchema, found?.bytes ?? new Uint8Array());
+      return read.rules[0]?.backends[0];
+    };
+    expect(backend('shop')).to.deep.nested.include({ 'service.namespace': 'shop', invalid: '' });
+    // Nobody else has that name: then it is the one in shop.
+    expect(backend('store')).to.deep.nested.include({ 'service.namespace': 'shop' });
+    entry('own', {}, 'store');
+    expect(backend('store')).to.deep.nested.include({ 'service.namespace': 'store' });
+    world.inputs.serviceEntries.delete('store/own');
+    world.inputs.serviceEntries.delete('shop/abroad');
+    expect(backend('store')).to.deep.nested.include({ invalid: 'host a.example not found' });
+  });
 });
+
+const ENTRY = { group: 'networking.istio.io', kind: 'ServiceEntry' };
+
+function entry(name: string, labels: Readonly<Record<string, string>>, namespace = 'shop'): void {
+  const described = { name, namespace, labels, createdAt: '2026-01-01T00:00:00Z' };
+  const services = ['a.example', 'b.example'].map((hostname) =>
+    serviceRecord(name, { ...described, kind: 'ServiceEntry', hostname }),
+  );
+  world.inputs.serviceEntries.set({ ...described, services, endpoints: [], byDns: true });
+}

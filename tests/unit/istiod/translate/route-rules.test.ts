@@ -4,7 +4,7 @@ import { describe, it } from 'mocha';
 
 import { RuleSchema } from '#api/gen/waypoint_pb.ts';
 import type { RouteObjectKind } from '#istiod/model/route.ts';
-import { translateRules } from '#istiod/translate/route-rules.ts';
+import { type FindBackend, translateRules } from '#istiod/translate/route-rules.ts';
 import { routeRecord, serviceRecord } from '#tests/support/control-plane.ts';
 
 const services = new Map([
@@ -12,9 +12,11 @@ const services = new Map([
   ['store/rack', serviceRecord('rack', { namespace: 'store' })],
 ]);
 
-function find(namespace: string, name: string) {
-  return services.get(`${namespace}/${name}`);
-}
+const abroad = serviceRecord('abroad', { kind: 'ServiceEntry', hostname: 'abroad.example' });
+const find: FindBackend = {
+  service: (namespace, name) => services.get(`${namespace}/${name}`),
+  host: (hostname) => (hostname === abroad.hostname ? abroad : undefined),
+};
 function rules(written: readonly unknown[], kind: RouteObjectKind = 'HTTPRoute'): unknown[] {
   const record = routeRecord('split', { kind, rules: written });
   return translateRules(record, find).map((rule) => toJson(RuleSchema, rule));
@@ -222,6 +224,16 @@ describe('translateRules() backends', () => {
       'no port',
       { name: 'shelf' },
       { weight: 1, invalid: 'service shop/shelf: a port must be named' },
+    ],
+    [
+      'a host',
+      { group: 'networking.istio.io', kind: 'Hostname', name: 'abroad.example', port: 80 },
+      { service: { namespace: 'shop', hostname: 'abroad.example' }, port: 80, weight: 1 },
+    ],
+    [
+      'a host that is not there',
+      { group: 'networking.istio.io', kind: 'Hostname', name: 'gone.example', port: 80 },
+      { port: 80, weight: 1, invalid: 'host gone.example not found' },
     ],
     [
       'another kind',
