@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
 import type { Loop } from '#reactor/loop.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
-import { TestWaypoint } from '#tests/support/waypoint.ts';
+import { forwardTo, TestWaypoint } from '#tests/support/waypoint.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -93,6 +93,58 @@ describe('HTTP/1.1 through a waypoint', () => {
     const answers = await client.exchange(asked.join(''));
     const saw = [...answers.matchAll(/^x-saw: (.*)\r$/gm)].map(([, what]) => what);
     expect(saw).to.deep.equal(['GET /one', 'GET /two', 'GET /three']);
+  });
+
+  it('waits until the client has taken the answer before', async () => {
+    const seen: (string | undefined)[] = [];
+    const large = 'x'.repeat(100_000);
+    handler = (request, response) => {
+      seen.push(request.url);
+      response.end(large);
+    };
+    const client = await waypoint.connect();
+    const get = 'GET / HTTP/1.1\r\nhost: shop\r\n\r\n';
+    client.stream.write(get.repeat(20));
+    // Another client is served meanwhile: time enough for whatever would be done too early.
+    const other = await waypoint.connect();
+    for (let round = 0; round < 5; round++) await other.ask('/other');
+    expect(seen.filter((path) => path === '/')).to.have.length(1);
+    const answers = await client.exchange('');
+    expect(answers.match(/HTTP\/1\.1 200 /g)).to.have.length(20);
+    expect(seen.filter((path) => path === '/')).to.have.length(20);
+  });
+
+  it('leaves the connection to the server as it was, also when the client took its answer slowly', async () => {
+    handler = (_request, response) => response.end('x'.repeat(200_000));
+    // Each would keep a part of the window for ever.
+    for (let round = 0; round < 6; round++) {
+      const slow = await waypoint.connect();
+      const ended = Promise.withResolvers<unknown>();
+      waypoint.tell.finished = ended.resolve;
+      slow.stream.write('GET / HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n');
+      await ended.promise;
+      expect((await text(slow.stream)).length).to.be.above(200_000);
+    }
+    const sockets = await new Promise((resolve) =>
+      app?.server.getConnections((_e, n) => resolve(n)),
+    );
+    expect(sockets).to.equal(1);
+  });
+
+  it('is not made twice when it takes too long, unless its rule says so', async () => {
+    let made = 0;
+    handler = () => void made++;
+    const retry = { attempts: 2, codes: [], timeouts: true, backoffMs: 1 };
+    for (const [rule, attempts] of [
+      [{}, 1],
+      [{ retry }, 3],
+    ] as const) {
+      made = 0;
+      waypoint.decide = (facts) => forwardTo(facts, { attemptTimeoutMs: 100, ...rule });
+      const client = await waypoint.connect();
+      const answer = await client.ask('/', { method: 'POST', body: 'pay' });
+      expect([answer.status, made]).to.deep.equal([504, attempts]);
+    }
   });
 
   it('is given up when the client ends its side and is told nothing for a while', async () => {

@@ -16,7 +16,13 @@ import type { PathRewrite, RouteBackend, RouteFilter, RouteRule } from '../routi
 import { pickBackend } from '../routing/split.ts';
 import type { RouteTable } from '../routing/table.ts';
 import type { UpstreamTarget } from '../upstream/endpoint.ts';
-import { type ConnectionFacts, DEFAULT_RETRY, type DecidedBy, type Decision } from './decision.ts';
+import {
+  type ConnectionFacts,
+  DEFAULT_RETRY,
+  type DecidedBy,
+  type Decision,
+  type RetryPlan,
+} from './decision.ts';
 
 /** What decisions are made from. */
 export interface DecisionSources {
@@ -155,28 +161,30 @@ function forward(
     responsePlan,
     timeoutMs: rule?.requestTimeoutMs,
     attemptTimeoutMs: rule?.attemptTimeoutMs,
-    retry: rule?.retry ?? DEFAULT_RETRY,
+    retry: edits.retry,
   };
 }
 
 // --- What a rule and a backend change, worked out once
 
-interface RuleEdits {
+interface RulePlan {
   readonly request: HeadEdits;
   readonly response: HeadEdits;
   readonly authority: string | undefined;
   readonly rewrite: PathRewrite | undefined;
+  readonly retry: RetryPlan;
 }
 
-const PLAIN: RuleEdits = {
+const PLAIN: RulePlan = {
   request: HYGIENE,
   response: NO_EDITS,
   authority: undefined,
   rewrite: undefined,
+  retry: DEFAULT_RETRY,
 };
-const editsOfBackend = new WeakMap<RouteBackend, RuleEdits>();
+const editsOfBackend = new WeakMap<RouteBackend, RulePlan>();
 
-function editsFor(rule: RouteRule, backend: RouteBackend): RuleEdits {
+function editsFor(rule: RouteRule, backend: RouteBackend): RulePlan {
   const known = editsOfBackend.get(backend);
   if (known !== undefined) return known;
   const filters = [...rule.filters, ...backend.filters];
@@ -186,11 +194,13 @@ function editsFor(rule: RouteRule, backend: RouteBackend): RuleEdits {
       first,
     );
   const rewrite = filters.findLast((filter) => filter.kind === 'rewrite');
-  const edits: RuleEdits = {
+  const edits: RulePlan = {
     request: merged('request-headers', HYGIENE),
     response: merged('response-headers', NO_EDITS),
     authority: rewrite?.hostname,
     rewrite: rewrite?.path,
+    // Who asks for retries asks for those of attempts that time out, too (Gateway API, HTTPRouteRetry).
+    retry: rule.retry === undefined ? DEFAULT_RETRY : { ...rule.retry, timeouts: true },
   };
   editsOfBackend.set(backend, edits);
   return edits;

@@ -25,6 +25,8 @@ export interface RetryPlan {
   readonly attempts: number;
   /** Answers that are tried again, beside connections that fail. */
   readonly codes: readonly number[];
+  /** Is an attempt that took too long made again? It may have been carried out. */
+  readonly timeouts: boolean;
   /** Milliseconds before the second attempt; doubled for each further one. */
   readonly backoffMs: number;
 }
@@ -65,4 +67,4 @@ export type Decision = DecidedBy &
   );
 
 /** Without a route that says otherwise. */
-export const DEFAULT_RETRY: RetryPlan = { attempts: 2, codes: [], backoffMs: 25 };
+export const DEFAULT_RETRY: RetryPlan = { attempts: 2, codes: [], timeouts: false, backoffMs: 25 };

@@ -195,6 +195,10 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     return true;
   }
 
+  get #mayTryTimedOut(): boolean {
+    return this.#decision.kind === 'forward' && this.#decision.retry.timeouts;
+  }
+
   #mayTryAgain(): boolean {
     const decision = this.#decision;
     if (decision.kind !== 'forward' || !this.#replayable) return false;
@@ -205,9 +209,9 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   #leaveEndpoint(next: 'avoid' | 'none'): void {
     this.#acquiring?.cancel();
     this.#acquiring = undefined;
+    this.#giveServerCredit();
     this.#server?.cancel();
     this.#server = undefined;
-    this.#serverOwed = 0;
     const uid = this.#endpoint?.workload.uid;
     if (uid === undefined) return;
     this.#endpoint = undefined;
@@ -251,10 +255,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   }
 
   onClientDrained(): void {
-    if (this.#serverOwed === 0 || this.#server === undefined) return;
-    const owed = this.#serverOwed;
-    this.#serverOwed = 0;
-    this.#server.consume(owed);
+    this.#giveServerCredit();
   }
 
   onClientGone(reason: string): void {
@@ -331,7 +332,8 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
       return;
     }
     this.#leaveEndpoint('avoid');
-    if (!isOver && timer === 'attempt' && this.#tryAgain()) return;
+    // What has timed out may have been done: only a rule can say that it may be done again.
+    if (!isOver && this.#mayTryTimedOut && this.#tryAgain()) return;
     this.#answer({
       status: 504,
       fields: [],
@@ -395,6 +397,13 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#client.consume(owed);
   }
 
+  /** For everything that the client has taken; at the end for all: the connection goes on to serve others. */
+  #giveServerCredit(): void {
+    const owed = this.#serverOwed;
+    this.#serverOwed = 0;
+    if (owed > 0) this.#server?.consume(owed);
+  }
+
   #setTimer(timer: 'retry' | 'attempt' | 'whole', waitMs?: number): void {
     const { loop } = this.#host;
     const decision = this.#decision;
@@ -414,7 +423,10 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#phase = 'ended';
     this.#host.loop.timers.cancel(this);
     // What is left of the request is not wanted: only a server that has had and said everything can be used again.
-    if (this.#responseEnded && this.#requestEnded) this.#server = undefined;
+    if (this.#responseEnded && this.#requestEnded) {
+      this.#giveServerCredit();
+      this.#server = undefined;
+    }
     this.#leaveEndpoint('none');
     this.#kept.clear();
     if (this.#clientOwed > 0) this.#client.consume(this.#clientOwed);

@@ -101,7 +101,8 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
       this.#channel.consume(end - start);
       return;
     }
-    const taken = this.#held.length > 0 ? start : this.#receive(bytes, start, end);
+    const waits = this.#held.length > 0 || this.#isBehind;
+    const taken = waits ? start : this.#receive(bytes, start, end);
     if (taken < end) this.#held.append(bytes, taken, end);
   }
 
@@ -113,6 +114,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
 
   onDrained(): void {
     if (this.#inExchange) this.user.onClientDrained();
+    else if (this.#held.length > 0) this.#host.loop.atTurnEnd(this.#tasks);
   }
 
   onBroken(reason: string): void {
@@ -216,7 +218,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
 
   /** Looks at what was held back. */
   goOn(): void {
-    if (this.#closed || !this.#codec.wantsInput) return;
+    if (this.#closed || !this.#codec.wantsInput || this.#isBehind) return;
     const { length } = this.#held;
     if (length === 0) return;
     const bytes = Buffer.allocUnsafeSlow(length);
@@ -249,6 +251,11 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   }
 
   // ---
+
+  /** The client has not taken the last answer: its next request waits, or its answers would pile up here. */
+  get #isBehind(): boolean {
+    return !this.#inExchange && this.#channel.queued > 0;
+  }
 
   #receive(bytes: Buffer, start: number, end: number): number {
     this.#delivered = 0;
