@@ -161,3 +161,15 @@ function parseJson(text: string): JsonValue | undefined {
     return undefined;
   }
 }
+
+const LEFT_OUT = '(left out)';
+
+/** For a dump: what may be secret (an inline token, header values) is left out. */
+export function withoutSecrets(config: CaConfig | XdsConfig): unknown {
+  const { token, headers } = config;
+  return {
+    ...config,
+    token: token.kind === 'file' ? token : { kind: 'inline', text: LEFT_OUT },
+    headers: Object.fromEntries([...headers.keys()].map((name) => [name, LEFT_OUT])),
+  };
+}

@@ -6,15 +6,14 @@ import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import { processFamilies } from '#common/metrics/process.ts';
 import { MetricsRegistry, single } from '#common/metrics/registry.ts';
+import { readVersion } from '#common/version.ts';
 import { letYoungGenerationGrow } from '#common/young-generation.ts';
-import { dumpMesh } from '#dataplane/admin/config-dump.ts';
 import { Readiness } from '#dataplane/admin/readiness.ts';
-import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
 import { CaClient } from '#dataplane/identity/ca-client.ts';
 import { type CertificateChange, CertificateManager } from '#dataplane/identity/certificates.ts';
 import type { MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
-import { trafficFamilies } from '#dataplane/telemetry/exposition.ts';
+import { buildFamilies, trafficFamilies } from '#dataplane/telemetry/exposition.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
 import { raiseOpenFilesLimit } from '#linux/limits.ts';
@@ -25,6 +24,7 @@ import type { TlsMaterial } from '#reactor/tls/context.ts';
 import { selfTestOpenssl } from '#reactor/tls/self-test.ts';
 import type { ReceivedResource, Rejection } from '#xds/client.ts';
 
+import { openPages } from './admin/pages.ts';
 import type { Config } from './config.ts';
 import { openTunnelPort } from './listener/tunnel-port.ts';
 import { decodePolicy } from './policy/decode.ts';
@@ -128,6 +128,7 @@ export class App {
     const sum = (pick: (counts: Counts) => number) => (): number =>
       this.#counts.reduce((total, counts) => total + pick(counts), 0);
     this.#registry = new MetricsRegistry([
+      ...buildFamilies('waypoint', readVersion()),
       ...processFamilies(),
       ...requestFamilies(this.#requests),
       ...trafficFamilies(this.#tcp, () => this.#requests.overflowed),
@@ -189,7 +190,19 @@ export class App {
     const config = this.#config;
     raiseOpenFilesLimit();
     selfTestOpenssl();
-    await this.#openPages();
+    this.#servers = await openPages({
+      config,
+      log: this.#log,
+      levels: this.#levels,
+      readiness: this.#readiness,
+      workers: this.#workers,
+      mesh: this.#mesh,
+      routes: this.#routes,
+      policies: this.#policies,
+      certificates: this.#certificates,
+      registry: this.#registry,
+      shutDown: () => this.shutDown('/quitquitquit'),
+    });
     const loop = await openThreadLoop();
     loop.onFault = (error) =>
       this.#log.error('fault on the control thread', { error: String(error) });
@@ -320,40 +333,6 @@ export class App {
     if (this.stopping) return;
     if (isTaking) this.#port?.resume();
     else this.#port?.pause();
-  }
-
-  // --- Pages
-
-  async #openPages(): Promise<void> {
-    const { ports, ipv6Enabled: ipv6 } = this.#config;
-    const onError = (path: string, error: unknown): void =>
-      this.#log.error('a page failed', { path, error: String(error) });
-    const logging = {
-      current: () => this.#levels.current(),
-      set: (text: string) => {
-        const result = this.#levels.set(text);
-        if (result.kind === 'ok') this.#workers.tellAll({ type: 'log-filter', filter: text });
-        return result;
-      },
-      reset: () => {
-        this.#levels.reset();
-        this.#workers.tellAll({ type: 'log-filter', filter: this.#levels.current() });
-      },
-    };
-    const configDump = (): Promise<string> =>
-      Promise.resolve(JSON.stringify({ mesh: dumpMesh(this.#mesh) }, undefined, 2));
-    const shutDown = (): void => this.shutDown('/quitquitquit');
-    const render: Parameters<typeof openStats>[0] = async (format) => {
-      await this.#workers.collect();
-      return await this.#registry.render(format);
-    };
-    this.#servers = await Promise.all([
-      openReadiness(this.#readiness, { port: ports.readiness, ipv6, onError }),
-      openStats(render, { port: ports.stats, ipv6, onError }),
-      localHosts(ipv6).then((hosts) =>
-        openAdmin({ configDump, logging, shutDown }, { port: ports.admin, hosts, onError }),
-      ),
-    ]);
   }
 }
 

@@ -5,7 +5,13 @@ import { type LogFilter, parseLogFilter } from '#common/log/filter.ts';
 import type { LogFormat } from '#common/log/format.ts';
 import { type IpAddress, parseIp } from '#common/net/address.ts';
 import { formatIdentity, type Identity } from '#common/tls/spiffe.ts';
-import { type CaConfig, readCa, readXds, type XdsConfig } from '#dataplane/control-plane-config.ts';
+import {
+  type CaConfig,
+  readCa,
+  readXds,
+  withoutSecrets,
+  type XdsConfig,
+} from '#dataplane/control-plane-config.ts';
 
 export interface Config {
   readonly network: string;
@@ -97,6 +103,16 @@ export function readConfig(
   };
   if (reader.problems.length > 0) return { kind: 'refused', problems: reader.problems };
   return { kind: 'ok', config };
+}
+
+/** Settings for a dump: what may be secret is left out. */
+export function describeConfig(config: Config): unknown {
+  return {
+    ...config,
+    xds: withoutSecrets(config.xds),
+    ca: withoutSecrets(config.ca),
+    log: { format: config.log.format, filter: config.log.filter.text },
+  };
 }
 
 function drainDeadlineMs(reader: EnvReader): number {

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs';
-
 import type { AdminServer } from '#common/http/admin-server.ts';
 import type { LogLevels } from '#common/log/filter.ts';
 import type { Logger } from '#common/log/logger.ts';
 import { processFamilies } from '#common/metrics/process.ts';
 import { type MetricFamily, MetricsRegistry, single } from '#common/metrics/registry.ts';
+import { readVersion } from '#common/version.ts';
 import { dumpConfig, dumpMesh, type PodDump } from '#dataplane/admin/config-dump.ts';
 import type { Readiness } from '#dataplane/admin/readiness.ts';
 import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
@@ -53,7 +52,7 @@ export class AdminPages {
     this.#from = from;
     const { totals, host, pendingPods, lostLines } = from;
     this.#registry = new MetricsRegistry([
-      ...buildFamilies(this.#version),
+      ...buildFamilies('ztunnel', this.#version),
       ...processFamilies(),
       ...trafficFamilies(totals.metrics),
       ...socketFamilies(() => totals.socketsOpen),
@@ -123,7 +122,8 @@ export class AdminPages {
         workers.broadcast({ kind: 'log-filter', filter: levels.current() });
       },
     };
-    const parts = { configDump: () => this.#configDump(), logging, shutDown };
+    const configDump = (): Promise<string> => this.#configDump();
+    const parts = { program: 'ztunnel', configDump, logging, shutDown } as const;
     return openAdmin(parts, { port, hosts: await localHosts(ipv6), onError });
   }
 
@@ -164,10 +164,4 @@ export class AdminPages {
       connections: connections.get(uid) ?? [],
     }));
   }
-}
-
-function readVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { readonly version: string };
-  return version;
 }

@@ -11,6 +11,7 @@ import {
   isXdsWanted,
   readCa,
   readXds,
+  withoutSecrets,
   type XdsConfig,
 } from '#dataplane/control-plane-config.ts';
 import { readWorkerThreads } from './worker-threads.ts';
@@ -149,17 +150,6 @@ export function describeConfig(config: Config): unknown {
     state: state.kind === 'xds' ? withoutSecrets(state) : state,
     ca: withoutSecrets(ca),
     log: { format: config.log.format, filter: config.log.filter.text },
-  };
-}
-
-const LEFT_OUT = '(left out)';
-
-function withoutSecrets(config: CaConfig | XdsConfig): unknown {
-  const { token, headers } = config;
-  return {
-    ...config,
-    token: token.kind === 'file' ? token : { kind: 'inline', text: LEFT_OUT },
-    headers: Object.fromEntries([...headers.keys()].map((name) => [name, LEFT_OUT])),
   };
 }
 

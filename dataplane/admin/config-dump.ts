@@ -56,6 +56,8 @@ export interface ConfigDumpParts {
   readonly certificates: () => readonly CertificateDump[];
   /** Asks the workers, so it takes a moment. */
   readonly pods: () => Promise<readonly PodDump[]>;
+  /** What only this kind of proxy knows. */
+  readonly more?: () => Readonly<Record<string, unknown>>;
 }
 
 /** What is known about the mesh. */
@@ -88,6 +90,7 @@ export async function dumpConfig(parts: ConfigDumpParts): Promise<string> {
   return JSON.stringify(
     {
       ...parts.mesh(),
+      ...parts.more?.(),
       staticConfig: parts.staticConfig(),
       version: dumpVersion(parts.build),
       config: parts.config(),

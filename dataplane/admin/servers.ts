@@ -19,12 +19,21 @@ export interface LoggingControl {
   readonly reset: () => void;
 }
 
+/** A page of one kind of proxy. */
+export interface AdminPage extends AdminRoute {
+  /** For the index. */
+  readonly about: string;
+}
+
 export interface AdminParts {
+  readonly program: 'ztunnel' | 'waypoint';
   /** The answer to `/config_dump`, as JSON text. */
   readonly configDump: () => Promise<string>;
   readonly logging: LoggingControl;
   /** Starts the graceful end of the process, and returns at once. */
   readonly shutDown: () => void;
+  /** By path without its slash. */
+  readonly more?: ReadonlyMap<string, AdminPage>;
 }
 
 interface Listening {
@@ -42,7 +51,7 @@ export async function openAdmin(
     name: 'administration',
     portSetting: 'ADMIN_PORT',
     routes: new Map<string, AdminRoute>([
-      ['/', { methods: ['GET'], handle: index }],
+      ['/', { methods: ['GET'], handle: () => index(parts) }],
       [
         '/config_dump',
         {
@@ -68,6 +77,7 @@ export async function openAdmin(
           },
         },
       ],
+      ...Array.from(parts.more ?? [], ([path, page]) => [`/${path}`, page] as const),
     ]),
   });
 }
@@ -149,16 +159,19 @@ function changeLogging(logging: LoggingControl, { query }: AdminRequest): AdminR
   return { status: 200, body: `current log level is ${logging.current()}\n` };
 }
 
-const INDEX = `<!DOCTYPE html>
-<title>ztunnel</title>
-<h1>ztunnel</h1>
+function index({ program, more }: AdminParts): AdminResponse {
+  const further = Array.from(
+    more ?? [],
+    ([path, { about }]) => `<li><a href="${path}">${path}</a>: ${about}\n`,
+  );
+  const body = `<!DOCTYPE html>
+<title>${program}</title>
+<h1>${program}</h1>
 <ul>
 <li><a href="config_dump">config_dump</a>: what this proxy knows, as JSON
-<li>POST logging?level=info,access=debug: set the log filter; ?reset: as at the start
+${further.join('')}<li>POST logging?level=info,access=debug: set the log filter; ?reset: as at the start
 <li>POST quitquitquit: end gracefully
 </ul>
 `;
-
-function index(): AdminResponse {
-  return { status: 200, contentType: 'text/html; charset=utf-8', body: INDEX };
+  return { status: 200, contentType: 'text/html; charset=utf-8', body };
 }

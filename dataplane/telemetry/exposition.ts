@@ -45,8 +45,11 @@ export function socketFamilies(
   ];
 }
 
-export function buildFamilies(tag: string): readonly MetricFamily[] {
-  const labels = { component: 'ztunnel', tag };
+export function buildFamilies(
+  component: 'ztunnel' | 'waypoint',
+  tag: string,
+): readonly MetricFamily[] {
+  const labels = { component, tag };
   return [
     {
       kind: 'gauge',

@@ -44,6 +44,11 @@ export class TestWaypointProcess implements AsyncDisposable {
     this.#material = made.material;
   }
 
+  /** Of the API server that its control plane reads from. */
+  get cluster(): TestCluster {
+    return this.#cluster;
+  }
+
   /** Settles when it is ready. `settings`: more environment variables. */
   static async start(
     settings: (ports: Ports) => Readonly<Record<string, string>>,

@@ -173,6 +173,21 @@ describe('what a waypoint tells', function () {
       ]);
     });
 
+    it('knows what is open to an endpoint', async () => {
+      const client = await waypoint.connect();
+      const sent = client.request({ path: '/', method: 'POST' });
+      sent.write('begun');
+      const { servers: pool } = waypoint.plane;
+      await new Promise<void>((resolve) => servers[0]?.once('request', () => resolve()));
+      const [inProgress] = pool.uses();
+      expect(inProgress).to.include({ requests: 1, idleConnections: 0, http2Connections: 0 });
+      sent.end();
+      await watcher.until(() => lines.length === 1);
+      expect(pool.uses()).to.deep.equal([
+        { uid: inProgress?.uid, requests: 0, idleConnections: 1, http2Connections: 0 },
+      ]);
+    });
+
     it('names both sides in the labels', async () => {
       const client = await waypoint.connect();
       await client.ask('/');
@@ -196,6 +211,7 @@ describe('what a waypoint tells', function () {
       stream.resume();
       stream.on('end', () => stream.end(Buffer.concat([message('one'), message('')])));
     });
+    const arrived = once(server, 'stream');
     await serve(server, 'gRPC');
     const inner = await waypoint.connect();
     const session = connect('http://shop', { createConnection: () => inner.stream });
@@ -214,6 +230,9 @@ describe('what a waypoint tells', function () {
     ] as const) {
       stream.write(body.subarray(start, end));
     }
+    await arrived;
+    const [use] = waypoint.plane.servers.uses();
+    expect(use).to.include({ requests: 1, idleConnections: 0, http2Connections: 1 });
     stream.end();
     await watcher.until(() => lines.length === 1);
     expect(lines[0]).to.include({ grpc_status: '5', status: 200, path: '/shop.Shop/Buy' });

@@ -103,7 +103,8 @@ function toService(service: Service, address: SocketAddress): Destination {
   return { kind: 'accepted', target, address, protocol: service.protocols.get(port) };
 }
 
-function isBound(view: MeshView, service: Service, self: Workload): boolean {
+/** Whether what is for the service may come to this waypoint. */
+export function isBound(view: MeshView, service: Service, self: Workload): boolean {
   return waypointsOf(service).some((waypoint) => isGateway(view, waypoint, self));
 }
 

@@ -15,6 +15,16 @@ import {
 
 export type ServerProtocol = 'http1' | 'http2';
 
+/** What a worker has with one endpoint now. */
+export interface EndpointUse {
+  readonly uid: WorkloadUid;
+  /** Requests, and connections that are no HTTP. */
+  readonly requests: number;
+  /** Of HTTP/1, kept for the next request. */
+  readonly idleConnections: number;
+  readonly http2Connections: number;
+}
+
 /** Unused connections that are kept for one endpoint: what a burst leaves. */
 const IDLE_PER_ENDPOINT_MAX = 128;
 /** Shorter than the time after which common servers close an unused connection, which would cost a request. */
@@ -40,6 +50,29 @@ export class Servers {
     const load = this.load(uid) + change;
     if (load === 0) this.#loads.delete(uid);
     else this.#loads.set(uid, load);
+  }
+
+  /** The endpoints that anything is open to. */
+  uses(): readonly EndpointUse[] {
+    const uses = new Map<string, EndpointUse>();
+    const add = (uid: string, more: Partial<EndpointUse>): void => {
+      const before = uses.get(uid) ?? { ...UNUSED, uid: uid as WorkloadUid };
+      uses.set(uid, {
+        uid: before.uid,
+        requests: before.requests + (more.requests ?? 0),
+        idleConnections: before.idleConnections + (more.idleConnections ?? 0),
+        http2Connections: before.http2Connections + (more.http2Connections ?? 0),
+      });
+    };
+    for (const [uid, requests] of this.#loads) add(uid, { requests });
+    // A key begins with whose it is.
+    for (const [key, idle] of this.#idle) {
+      add(key.slice(0, key.indexOf(' ')), { idleConnections: idle.length });
+    }
+    for (const [key, sessions] of this.#sessions) {
+      add(key.slice(0, key.indexOf(' ')), { http2Connections: sessions.count });
+    }
+    return [...uses.values()];
   }
 
   /** Gives a place for one request, whose answer goes to `user`. */
@@ -127,6 +160,8 @@ export class Servers {
     return sessions.acquire(user, waiter);
   }
 }
+
+const UNUSED = { requests: 0, idleConnections: 0, http2Connections: 0 } as const;
 
 /** Each takes itself out of the list as it closes. */
 function closeAll(idle: readonly Http1Upstream[]): void {

@@ -50,6 +50,11 @@ export class EndpointSessions {
     this.#onUnused = onUnused;
   }
 
+  /** Sessions that are open. */
+  get count(): number {
+    return this.#open.size;
+  }
+
   acquire(user: ServerUser, waiter: ServerWaiter): Acquiring {
     this.#waiting.set(waiter, user);
     this.#serve();

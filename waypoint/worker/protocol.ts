@@ -7,6 +7,7 @@ import type { TlsMaterial } from '#reactor/tls/context.ts';
 import type { Policy } from '../policy/model.ts';
 import type { Route } from '../routing/model.ts';
 import type { RequestCounts } from '../telemetry/request-metrics.ts';
+import type { EndpointUse } from '../upstream/servers.ts';
 import type { PlaneSettings } from './plane.ts';
 
 export interface WorkerSettings {
@@ -42,6 +43,8 @@ export type ToWorker =
   /** `lines` of the log have been taken. */
   | { readonly type: 'log-taken'; readonly lines: number }
   | { readonly type: 'collect' }
+  /** Answered with `described`. */
+  | { readonly type: 'describe' }
   /** Take nothing new, let what is there finish. Answered with `drained`. */
   | { readonly type: 'drain' }
   | { readonly type: 'cut'; readonly reason: string };
@@ -57,9 +60,16 @@ export interface Collected {
   readonly faults: number;
 }
 
+/** What a worker has open, for people. */
+export interface Described {
+  readonly type: 'described';
+  readonly endpoints: readonly EndpointUse[];
+}
+
 export type FromWorker =
   | { readonly type: 'drained' }
   | Collected
+  | Described
   | { readonly type: 'log'; readonly batch: LineBatch }
   /** Something that the operator should know. */
   | { readonly type: 'report'; readonly problem: string };

@@ -114,6 +114,9 @@ export class WaypointWorker {
           faults: this.#loop.faults,
         });
         return;
+      case 'describe':
+        this.#post({ type: 'described', endpoints: this.#plane.servers.uses() });
+        return;
       case 'drain':
         this.#plane.drain();
         this.#awaitDrained();

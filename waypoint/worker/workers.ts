@@ -4,7 +4,14 @@ import { closeOwned, giveTo, type OwnedDescriptors } from '#reactor/owned-descri
 import { resetSocket } from '#reactor/socket.ts';
 
 import { placeTunnel } from './placement.ts';
-import type { Collected, FromWorker, ToWorker, WorkerData, WorkerSettings } from './protocol.ts';
+import type {
+  Collected,
+  Described,
+  FromWorker,
+  ToWorker,
+  WorkerData,
+  WorkerSettings,
+} from './protocol.ts';
 
 /** What the control thread does about its data workers. */
 export interface WorkersEvents {
@@ -20,7 +27,7 @@ export interface WorkersEvents {
   onHopeless(problem: string): void;
 }
 
-type Answer = 'collected' | 'drained';
+type Answer = 'collected' | 'described' | 'drained';
 
 interface Waiter {
   readonly answer: Answer;
@@ -30,7 +37,7 @@ interface Waiter {
 }
 
 /** A worker answers within milliseconds. */
-const COLLECT_DEADLINE_MS = 2_000;
+const ANSWER_DEADLINE_MS = 2_000;
 
 /** The data workers, seen from the control thread, which hands them their tunnels. */
 export class Workers {
@@ -41,6 +48,8 @@ export class Workers {
   readonly #tunnels: Int32Array[] = [];
   readonly #silent = new Set<number>();
   readonly #waiters = new Set<Waiter>();
+  /** What those who ask now have heard so far, by worker. */
+  readonly #describing = new Set<Map<number, Described>>();
   #last = -1;
 
   constructor(settings: WorkerSettings, events: WorkersEvents) {
@@ -103,7 +112,16 @@ export class Workers {
 
   /** Asks every worker for what it has counted; done when all have told, or one does not answer in time. */
   async collect(): Promise<void> {
-    await this.#ask({ type: 'collect' }, 'collected', COLLECT_DEADLINE_MS);
+    await this.#ask({ type: 'collect' }, 'collected', ANSWER_DEADLINE_MS);
+  }
+
+  /** Asks every worker what it has open. `silent`: workers that have not answered in time. */
+  async describe(): Promise<{ readonly told: readonly Described[]; readonly silent: number }> {
+    const described = new Map<number, Described>();
+    this.#describing.add(described);
+    const silent = await this.#ask({ type: 'describe' }, 'described', ANSWER_DEADLINE_MS);
+    this.#describing.delete(described);
+    return { told: [...described.values()], silent };
   }
 
   /** Takes nothing new; done when what was in progress has ended everywhere, or at the deadline. */
@@ -143,7 +161,8 @@ export class Workers {
   #onEnded(index: number, owned: OwnedDescriptors): void {
     this.#silent.delete(index);
     closeOwned(owned, resetSocket);
-    for (const answer of ['collected', 'drained'] as const) this.#answered(index, answer);
+    for (const answer of ['collected', 'described', 'drained'] as const)
+      this.#answered(index, answer);
   }
 
   #receive(index: number, message: FromWorker): void {
@@ -151,6 +170,10 @@ export class Workers {
       case 'collected':
         this.#events.onCollected(index, message);
         this.#answered(index, 'collected');
+        return;
+      case 'described':
+        for (const described of this.#describing) described.set(index, message);
+        this.#answered(index, 'described');
         return;
       case 'drained':
         this.#answered(index, 'drained');
@@ -164,12 +187,13 @@ export class Workers {
     }
   }
 
-  async #ask(question: ToWorker, answer: Answer, deadlineMs: number): Promise<void> {
+  /** How many have not answered in time. */
+  async #ask(question: ToWorker, answer: Answer, deadlineMs: number): Promise<number> {
     const missing = new Set<number>();
     for (let index = 0; index < this.count; index++) {
       if (this.#threads.serves(index)) missing.add(index);
     }
-    if (missing.size === 0) return;
+    if (missing.size === 0) return 0;
     const { promise, resolve } = Promise.withResolvers<void>();
     const waiter: Waiter = { answer, missing, done: resolve };
     this.#waiters.add(waiter);
@@ -178,6 +202,7 @@ export class Workers {
     await promise;
     clearTimeout(timer);
     this.#waiters.delete(waiter);
+    return missing.size;
   }
 
   #answered(index: number, answer: Answer): void {

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
-import { readConfig } from '#waypoint/config.ts';
+import { describeConfig, readConfig } from '#waypoint/config.ts';
 
 const POD = {
   POD_NAME: 'waypoint-1',
@@ -42,5 +42,17 @@ describe('readConfig() of the waypoint', () => {
   it('refuses names that make no identity', () => {
     const read = readConfig({ ...POD, TRUST_DOMAIN: 'a/b' }, { cpus: 1 });
     expect(read.kind).to.equal('refused');
+  });
+});
+
+describe('describeConfig() of the waypoint', () => {
+  it('shows the settings without what may be secret', () => {
+    const secret = 'hidden';
+    const read = readConfig({ ...POD, AUTH_TOKEN: secret, LOG_FORMAT: 'json' }, { cpus: 2 });
+    if (read.kind === 'refused') throw new Error(read.problems.join());
+    expect(JSON.stringify(read.config)).to.include(secret);
+    const described = describeConfig(read.config);
+    expect(JSON.stringify(described)).to.not.include(secret);
+    expect(described).to.deep.include({ workers: 2, log: { format: 'json', filter: 'info' } });
   });
 });

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { afterEach, beforeEach, describe, it } from 'mocha';
 
-import type { AdminServer } from '#common/http/admin-server.ts';
+import type { AdminRequest, AdminResponse, AdminServer } from '#common/http/admin-server.ts';
 import { LogLevels, parseLogFilter } from '#common/log/filter.ts';
 import { MetricsRegistry } from '#common/metrics/registry.ts';
 import { Readiness } from '#dataplane/admin/readiness.ts';
@@ -11,6 +11,11 @@ import { buildFamilies } from '#dataplane/telemetry/exposition.ts';
 const onError = (path: string, error: unknown): never => {
   throw new Error(`${path} failed`, { cause: error });
 };
+
+const clusters = ({ query }: AdminRequest): AdminResponse => ({
+  status: 200,
+  body: `clusters of ${query.get('of')}`,
+});
 
 let server: AdminServer;
 async function ask(path: string, init?: RequestInit): Promise<{ status: number; text: string }> {
@@ -29,6 +34,7 @@ describe('servers for operators', () => {
       shutDowns = 0;
       server = await openAdmin(
         {
+          program: 'waypoint',
           configDump: () => Promise.resolve('{"workloads":[]}'),
           logging: {
             current: () => levels.current(),
@@ -36,13 +42,23 @@ describe('servers for operators', () => {
             reset: () => levels.reset(),
           },
           shutDown: () => void shutDowns++,
+          more: new Map([
+            ['clusters', { about: 'who serves', methods: ['GET'], handle: clusters }],
+          ]),
         },
         { hosts: ['127.0.0.1'], port: 0, onError },
       );
     });
 
     it('shows an index', async () => {
-      expect((await ask('/')).text).to.contain('config_dump');
+      const { text } = await ask('/');
+      expect(text).to.contain('<title>waypoint</title>').and.contain('config_dump');
+      expect(text).to.contain('<a href="clusters">clusters</a>: who serves');
+    });
+
+    it('has the pages of its program', async () => {
+      expect(await ask('/clusters?of=all')).to.deep.equal({ status: 200, text: 'clusters of all' });
+      expect((await ask('/clusters', { method: 'POST' })).status).to.equal(405);
     });
 
     it('gives the configuration as JSON, by any method', async () => {
@@ -88,7 +104,7 @@ describe('servers for operators', () => {
 
   describe('openStats()', () => {
     beforeEach(async () => {
-      const registry = new MetricsRegistry(buildFamilies('1.2.3'));
+      const registry = new MetricsRegistry(buildFamilies('ztunnel', '1.2.3'));
       const listening = { port: 0, ipv6: false, onError };
       server = await openStats((format) => registry.render(format), listening);
     });

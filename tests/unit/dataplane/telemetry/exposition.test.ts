@@ -88,7 +88,7 @@ describe('the other families', () => {
   it('are written under their names', async () => {
     const registry = new MetricsRegistry([
       ...socketFamilies(() => ({ source: 4, destination: 5 })),
-      ...buildFamilies('1.2.3'),
+      ...buildFamilies('ztunnel', '1.2.3'),
       ...workloadManagerFamilies(() => ({ active: 1, pending: 2, started: 3, stopped: 4 })),
     ]);
     const text = await registry.render('prometheus');
