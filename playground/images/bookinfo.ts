@@ -1,5 +1,5 @@
 // The images ambit/bookinfo-…: the services of the well-known book shop, in small. Each answers on port 9080 with the paths
-// of the original: productpage asks details and reviews, reviews (v2, v3) asks ratings.
+// of the original: productpage asks details and reviews, reviews (v2, v3) asks ratings. New is the inventory, by gRPC.
 import { createServer, request, type ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
 import { env } from 'node:process';
@@ -45,10 +45,13 @@ async function productPage(path: string): Promise<Answer> {
       body: '<title>Simple Bookstore App</title><a href="/productpage">shop</a>\n',
     };
   }
-  const products = /^\/api\/v1\/products(?:\/(\d+)(?:\/(reviews|ratings))?)?$/.exec(pathname);
+  const products = /^\/api\/v1\/products(?:\/(\d+)(?:\/(reviews|ratings|inventory))?)?$/.exec(
+    pathname,
+  );
   if (products !== null) {
     const [, id, what] = products;
     if (id === undefined) return { code: 200, body: [{ id: 0, title: TITLE }] };
+    if (what === 'inventory') return countCopies(Number(id));
     return call(what ?? 'details', `/${what ?? 'details'}/${id}`);
   }
   if (pathname !== '/productpage') return { code: 404, body: { error: 'not found' } };
@@ -170,6 +173,34 @@ async function call(name: string, path: string): Promise<Answer> {
   outgoing.once('error', failed);
   outgoing.end();
   return promise;
+}
+
+/** Asks `inventory` by gRPC. */
+async function countCopies(book: number): Promise<Answer> {
+  // Nobody else of the shop needs it: it takes a while to load.
+  const [{ Client, credentials }, { COUNT, INVENTORY_PORT }] = await Promise.all([
+    import('@grpc/grpc-js'),
+    import('./inventory-service.ts'),
+  ]);
+  const target = `${env['INVENTORY_HOSTNAME'] ?? 'inventory'}:${INVENTORY_PORT}`;
+  const client = new Client(target, credentials.createInsecure());
+  const { promise, resolve } = Promise.withResolvers<Answer>();
+  client.makeUnaryRequest(
+    COUNT.path,
+    COUNT.requestSerialize,
+    COUNT.responseDeserialize,
+    { book },
+    { deadline: Date.now() + CALL_TIMEOUT_MS },
+    (error, reply) =>
+      resolve(
+        error === null
+          ? { code: 200, body: reply }
+          : { code: 503, body: { error: `${error.code} ${error.details}` } },
+      ),
+  );
+  const answer = await promise;
+  client.close();
+  return answer;
 }
 
 function parse(text: string): unknown {

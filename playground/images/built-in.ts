@@ -19,6 +19,7 @@ export function builtInImages(): ReadonlyMap<string, ImageProgram> {
     ['ambit/bookinfo-reviews-v2', shop('reviews', 'v2')],
     ['ambit/bookinfo-reviews-v3', shop('reviews', 'v3')],
     ['ambit/bookinfo-ratings', shop('ratings')],
+    ['ambit/bookinfo-inventory', own('playground/images/inventory.ts')],
     // The mesh itself, by the names that its manifests use.
     ['ambit/ztunnel', own('ztunnel/main.ts')],
     ['ambit/waypoint', own('waypoint/main.ts')],

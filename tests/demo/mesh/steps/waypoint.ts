@@ -2,17 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { program, run } from '#tests/bed/process.ts';
 
+import { type AccessLogLine, findAccessLog } from '../../access-log.ts';
 import type { Step } from '../../story.ts';
 import { hold, SHOP, type Shop, sample } from '../shop.ts';
 
 const REVIEWS_URL = 'http://reviews.shop:9080/reviews/0';
+const INVENTORY_URL = 'http://productpage.shop:9080/api/v1/products/0/inventory';
 const CALLER = 'till';
 const DEADLINE_MS = 30_000;
 const ASKED = 100;
 const WAYPOINT = 'deployment/waypoint';
 
 export const waypoint: Step<Shop> = {
-  title: 'A waypoint reads the requests: some go to v2, one user to v3, a policy forbids a method',
+  title:
+    'A waypoint reads the requests: some go to v2, one user to v3, a policy forbids a method, gRPC goes through',
   async *run(shop) {
     const apply = ['waypoint', 'apply', '-n', SHOP, '--enroll-namespace', '--wait'];
     yield `ambit ${apply.join(' ')}`;
@@ -39,9 +42,36 @@ export const waypoint: Step<Shop> = {
     const why = /details="[^"]*reviews-stay[^"]*"/.exec(logs)?.[0];
     hold(why !== undefined, 'The log of the waypoint should name the policy');
     yield `the waypoint logs: ${why}`;
+    yield* calledByGrpc(shop);
     yield* replacedUnderLoad(shop);
   },
 };
+
+/** A customer asks productpage, and productpage asks the inventory. */
+async function* calledByGrpc(shop: Shop): AsyncIterable<string> {
+  await shop.kubectl.must(['apply', '-n', SHOP, '-f', '-'], sample('bookinfo/inventory.yaml'));
+  await shop.kubectl.must([
+    'rollout',
+    'status',
+    '-n',
+    SHOP,
+    'deployment/inventory-v1',
+    '--timeout=60s',
+  ]);
+  let heard = '';
+  let call: AccessLogLine | undefined;
+  await until('the copies are counted as its route says', async () => {
+    heard = await curl(shop, INVENTORY_URL);
+    const logs = await shop.kubectl.must(['logs', '-n', SHOP, WAYPOINT]);
+    call = findAccessLog(logs.split('\n'), { path: '/bookinfo.Inventory/Count' }).at(-1);
+    return heard.includes('copies') && call?.fields.has('route') === true;
+  });
+  yield `kubectl apply -f samples/bookinfo/inventory.yaml: productpage asks by gRPC, and hears ${heard}`;
+  const told = ['path', 'grpc_status', 'src.identity', 'route'];
+  const shown = told.map((name) => `${name}="${call?.fields.get(name)}"`).join(' ');
+  yield `the waypoint logs: ${shown}`;
+  hold(call?.fields.get('grpc_status') === '0', 'The call should have the status 0');
+}
 
 async function* replacedUnderLoad(shop: Shop): AsyncIterable<string> {
   const loop = `while [ ! -e /tmp/stop ]; do curl -s -m 20 -o /dev/null -w '%{http_code}\\n' ${REVIEWS_URL}; done`;
