@@ -4,6 +4,7 @@ import type { AdminServer } from '#common/http/admin-server.ts';
 import { LogLevels } from '#common/log/filter.ts';
 import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
+import { availableMemoryBytes } from '#common/memory.ts';
 import { processFamilies } from '#common/metrics/process.ts';
 import { MetricsRegistry, single } from '#common/metrics/registry.ts';
 import { readVersion } from '#common/version.ts';
@@ -16,7 +17,7 @@ import { MeshStore } from '#dataplane/state/store.ts';
 import { buildFamilies, trafficFamilies } from '#dataplane/telemetry/exposition.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
-import { raiseOpenFilesLimit } from '#linux/limits.ts';
+import { openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
 import type { Listener } from '#reactor/listener.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
@@ -37,6 +38,7 @@ import { RouteTable } from './routing/table.ts';
 import { requestFamilies } from './telemetry/request-families.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
 import { waypointTunnelOptions } from './upstream/tunnel-options.ts';
+import { planeLimits } from './worker/limits.ts';
 import type { WorkerSettings } from './worker/protocol.ts';
 import { Workers } from './worker/workers.ts';
 
@@ -339,5 +341,8 @@ export class App {
 function workerSettings(config: Config): WorkerSettings {
   const { network, podName: name, podNamespace: namespace, serviceAccount, identity } = config;
   const pod = { name, namespace, serviceAccount };
-  return { plane: { network, pod, identity, tunnels: waypointTunnelOptions }, log: config.log };
+  const { workers, limits: given, log } = config;
+  const machine = { openFilesMax: openFilesLimit().hard, memoryBytes: availableMemoryBytes() };
+  const limits = planeLimits(machine, workers, given);
+  return { plane: { network, pod, identity, tunnels: waypointTunnelOptions, limits }, log };
 }

@@ -13,6 +13,8 @@ import {
   type XdsConfig,
 } from '#dataplane/control-plane-config.ts';
 
+import { DEFAULT_GIVEN_LIMITS, type GivenLimits } from './worker/limits.ts';
+
 export interface Config {
   readonly network: string;
   readonly clusterId: string;
@@ -27,6 +29,8 @@ export interface Config {
   readonly workers: number;
   /** For what is in progress when the process is told to end. */
   readonly drainDeadlineMs: number;
+  /** What is limited beside what follows from the machine. */
+  readonly limits: GivenLimits;
   readonly ipv6Enabled: boolean;
   readonly log: { readonly format: LogFormat; readonly filter: LogFilter };
   readonly ports: {
@@ -41,6 +45,9 @@ export type ConfigResult =
   | { readonly kind: 'ok'; readonly config: Config }
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
+/** A terabyte: larger is no limit. */
+const BODY_BYTES_MAX = 1_000_000_000_000;
+const DAY_MS = 86_400_000;
 const WORKERS_MAX = 64;
 /** Before the container is killed, so that the last lines get out. */
 const MARGIN_S = 5;
@@ -92,6 +99,7 @@ export function readConfig(
       max: WORKERS_MAX,
     }),
     drainDeadlineMs: drainDeadlineMs(reader),
+    limits: readLimits(reader),
     ipv6Enabled: reader.boolean('IPV6_ENABLED', true),
     log: readLog(reader),
     ports: {
@@ -122,6 +130,22 @@ function drainDeadlineMs(reader: EnvReader): number {
     max: 86_400,
   });
   return Math.max(1, graceS - MARGIN_S) * 1_000;
+}
+
+/** Both are off with 0. */
+function readLimits(reader: EnvReader): GivenLimits {
+  const { streamIdleMs: fallback } = DEFAULT_GIVEN_LIMITS;
+  const bodyBytes = reader.integer('WAYPOINT_REQUEST_BODY_MAX_BYTES', {
+    fallback: 0,
+    min: 0,
+    max: BODY_BYTES_MAX,
+  });
+  const range = { fallback, min: 0, max: 30 * DAY_MS };
+  const idleMs = reader.durationMs('WAYPOINT_STREAM_IDLE_TIMEOUT', range);
+  return {
+    requestBodyBytes: bodyBytes === 0 ? Infinity : bodyBytes,
+    streamIdleMs: idleMs === 0 ? Infinity : idleMs,
+  };
 }
 
 function readLog(reader: EnvReader): Config['log'] {

@@ -1,5 +1,4 @@
-import { totalmem } from 'node:os';
-
+import { availableMemoryBytes } from '#common/memory.ts';
 import type { TunnelOptions } from '#hbone/options.ts';
 
 import type { Config } from './config.ts';
@@ -38,14 +37,8 @@ export function workerSettings(config: Config, openFilesMax: number): WorkerSett
     },
     tunnels,
     onDemand: config.state.kind === 'xds' && config.state.onDemand,
-    admission: admissionLimits(openFilesMax, config.workerThreads, memoryBytes()),
+    admission: admissionLimits(openFilesMax, config.workerThreads, availableMemoryBytes()),
     log: config.log,
     policyInfoLogging: config.policyInfoLogging,
   };
-}
-
-/** What this process may use: the machine's memory, or its container's. */
-function memoryBytes(): number {
-  const constrained = process.constrainedMemory();
-  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem();
 }

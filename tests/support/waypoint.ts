@@ -21,12 +21,14 @@ import type { ExchangeRecord } from '#waypoint/exchange/record.ts';
 import type { RequestMessage } from '#waypoint/request/head.ts';
 import type { TcpRecord } from '#waypoint/tcp/tcp-forward.ts';
 import { waypointTunnelOptions } from '#waypoint/upstream/tunnel-options.ts';
+import { type PlaneLimits, planeLimits } from '#waypoint/worker/limits.ts';
 import { Plane, type PlaneEvents } from '#waypoint/worker/plane.ts';
 
 import { delta, gatewayAt, ports, service, serving, workload } from './mesh.ts';
-import type { TestAuthority } from './tls-material.ts';
+import type { LeafOptions, TestAuthority } from './tls-material.ts';
 import { Listener } from './tls-sockets.ts';
 
+const MACHINE = { openFilesMax: 1_048_576, memoryBytes: 1 << 30 };
 const WAYPOINT = 'spiffe://cluster.local/ns/default/sa/waypoint';
 export const SERVICE_VIP = '10.96.0.10';
 
@@ -42,12 +44,14 @@ export class TestWaypoint implements Disposable {
     forwardTo(facts);
   /** Told of each end while the request can still be read, and of each TCP connection. */
   tell: Partial<Pick<PlaneEvents, 'finished' | 'tcpOpened' | 'tcpClosed'>> = {};
+  /** Why a connection that is not looked into is not let in. */
+  judge: (facts: ConnectionFacts) => string | undefined = () => undefined;
   readonly #loop: Loop;
   readonly #listener: Listener;
   readonly #authority: TestAuthority;
   readonly #sessions: ClientHttp2Session[] = [];
 
-  constructor(loop: Loop, authority: TestAuthority) {
+  constructor(loop: Loop, authority: TestAuthority, limits: Partial<PlaneLimits> = {}) {
     this.#loop = loop;
     this.#authority = authority;
     this.plane = new Plane(
@@ -57,10 +61,11 @@ export class TestWaypoint implements Disposable {
         pod: { name: 'waypoint', namespace: 'default', serviceAccount: 'waypoint' },
         identity: WAYPOINT,
         tunnels: waypointTunnelOptions,
+        limits: { ...planeLimits(MACHINE, 1), ...limits },
       },
       {
         decide: (facts, head) => this.decide(facts, head),
-        judge: () => undefined,
+        judge: (facts) => this.judge(facts),
         finished: (record) => {
           this.records.push(record);
           this.tell.finished?.(record);
@@ -100,9 +105,19 @@ export class TestWaypoint implements Disposable {
     this.plane.applyMesh(delta({ upsertServices: [shop], upsertWorkloads, removeWorkloads }));
   }
 
+  /** What is in progress now: requests, those at endpoints, bytes that wait. */
+  get left(): { readonly requests: number; readonly load: number; readonly waiting: number } {
+    const { requests, servers, waiting } = this.plane;
+    const load = servers.uses().reduce((sum, use) => sum + use.requests, 0);
+    return { requests: requests.taken, load, waiting: waiting.bytes };
+  }
+
   /** A connection to the service inside a tunnel of its own, as a client's node proxy opens it. */
-  async connect(authority: string = `${SERVICE_VIP}:80`): Promise<Inner> {
-    const material = this.#authority.issue();
+  async connect(
+    authority: string = `${SERVICE_VIP}:80`,
+    certificate: LeafOptions = {},
+  ): Promise<Inner> {
+    const material = this.#authority.issue(certificate);
     const session = connectHttp2(`https://127.0.0.1:${this.#listener.port}`, {
       cert: material.chainPem.join(''),
       key: material.privateKeyPem,

@@ -22,6 +22,8 @@ export interface Channel {
   user: ChannelUser;
   /** Bytes written that nobody has taken yet. Whoever writes on while there are some must be bounded otherwise. */
   readonly queued: number;
+  /** While some are queued: memory is full, and they are more than their part of it. Whoever wrote them should give up. */
+  readonly overflows: boolean;
   /** Neither broken nor aborted. */
   readonly isOpen: boolean;
   /** Takes all of `bytes[start, end)`, and copies what can't be sent now. Ignored after {@link finish} and when not open. */

@@ -38,6 +38,7 @@ export class SocketChannel implements Channel, EventHandler {
   user: ChannelUser;
   readonly #host: SocketChannelHost;
   readonly #pending: PendingBytes;
+  readonly #waiting: ByteBudget | undefined;
   #isOpen = true;
   #unconsumed = 0;
   #peerFinished = false;
@@ -50,11 +51,16 @@ export class SocketChannel implements Channel, EventHandler {
     this.fd = fd;
     this.user = user;
     this.#pending = new PendingBytes(waiting);
+    this.#waiting = waiting;
     this.#update();
   }
 
   get queued(): number {
     return this.#pending.length;
+  }
+
+  get overflows(): boolean {
+    return this.#waiting?.takesFrom(this.#pending.heldBytes) === true;
   }
 
   get isOpen(): boolean {

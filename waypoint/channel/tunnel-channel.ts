@@ -17,6 +17,7 @@ export class TunnelChannel implements Channel, StreamUser {
   readonly #tunnel: Tunnel;
   readonly #stream: Http2Stream;
   readonly #pending: PendingBytes;
+  readonly #waiting: ByteBudget | undefined;
   #isOpen = true;
   /** finish() was called … */
   #finishing = false;
@@ -30,11 +31,16 @@ export class TunnelChannel implements Channel, StreamUser {
     this.#stream = stream;
     this.user = user;
     this.#pending = new PendingBytes(waiting);
+    this.#waiting = waiting;
     stream.owner = this;
   }
 
   get queued(): number {
     return this.#pending.length;
+  }
+
+  get overflows(): boolean {
+    return this.#waiting?.takesFrom(this.#pending.heldBytes) === true;
   }
 
   get isOpen(): boolean {

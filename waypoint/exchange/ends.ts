@@ -7,6 +7,8 @@ import type { RequestMessage, ResponseMessage } from '../request/head.ts';
 interface End {
   /** Bytes of the body written that nobody has taken yet. */
   readonly queued: number;
+  /** While some are queued: memory is full, and they are more than their part of it. Whoever wrote them should give up. */
+  readonly overflows: boolean;
   /** The next bytes of the body, valid during the call. */
   body(bytes: Buffer, start: number, end: number): void;
   /** The body is over. */
@@ -33,6 +35,8 @@ export interface ClientUser {
   onClientDrained(): void;
   /** It went away; nothing can be told to it any more. */
   onClientGone(reason: string): void;
+  /** Comes now and then, so that what does not move any more is noticed. */
+  look(nowMs: number): void;
 }
 
 /** Whoever answers. */

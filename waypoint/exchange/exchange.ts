@@ -1,5 +1,6 @@
 import type { Header } from '#codec/http2/field.ts';
 import type { WorkloadUid } from '#dataplane/state/names.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { PendingBytes } from '#reactor/pending.ts';
 import type { Timer } from '#reactor/timers.ts';
@@ -12,7 +13,16 @@ import type { ConnectionFacts, Decision } from './decision.ts';
 import type { ClientEnd, ClientUser, ServerEnd, ServerFailure, ServerUser } from './ends.ts';
 import { GrpcMessages } from './grpc-messages.ts';
 import { isGrpc, LocalResponse } from './local-response.ts';
+import type { Places } from './places.ts';
 import type { ExchangeRecord } from './record.ts';
+
+/** How much and how long one exchange may; Infinity for no limit. */
+export interface ExchangeLimits {
+  /** Bytes of a request's body. */
+  readonly requestBodyBytes: number;
+  /** Without a byte either way. */
+  readonly streamIdleMs: number;
+}
 
 /** What the exchanges of a worker share. */
 export interface ExchangeHost {
@@ -20,6 +30,11 @@ export interface ExchangeHost {
   readonly chooser: EndpointChooser;
   readonly servers: Servers;
   readonly random: () => number;
+  readonly limits: ExchangeLimits;
+  /** One for each exchange. */
+  readonly requests: Places;
+  /** What is kept of requests counts in it. */
+  readonly kept: ByteBudget;
   /** Which protocol the endpoints of the target speak, when a request comes in this way. */
   protocolFor(
     decision: Decision & { readonly kind: 'forward' },
@@ -32,6 +47,11 @@ export interface ExchangeHost {
 
 /** A request's body up to this size is kept until the answer begins, so that it can be sent to another endpoint. */
 const REPLAY_BYTES_MAX = 65_536;
+/**
+ * How long a peer may take nothing of what waits for it, and a client may stop in a body of which it has said the
+ * length. Envoy's default for both.
+ */
+const STALL_MS = 300_000;
 /** Longest wait before a further attempt. */
 const BACKOFF_MS_MAX = 1_000;
 
@@ -57,7 +77,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   #server: ServerEnd | undefined;
   #acquiring: Acquiring | undefined;
   /** Of the request's body: from its beginning while it can be sent again, otherwise what waits for a server. */
-  readonly #kept = new PendingBytes();
+  readonly #kept: PendingBytes;
   #replayable = true;
   /** Bytes for which the client, or the server, has no credit yet. */
   #clientOwed = 0;
@@ -70,6 +90,10 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   #attempts = 0;
   #failed: Set<WorkloadUid> | undefined;
   readonly #deadlineMs: number | undefined;
+  /** What had moved when somebody looked last, and since when it has stood still. */
+  #seenBytes = -1;
+  #seenQueued = 0;
+  #stillSinceMs: number;
   /** What the timer is for. */
   #timer: 'none' | 'retry' | 'attempt' | 'whole' = 'none';
 
@@ -84,7 +108,10 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#client = client;
     this.#request = request;
     this.#requestEnded = !request.hasBody;
-    this.#decision = host.decide(facts, request);
+    this.#kept = new PendingBytes(host.kept);
+    this.#stillSinceMs = host.loop.nowMs;
+    this.#decision = host.requests.isFull ? NO_PLACE : host.decide(facts, request);
+    host.requests.take();
     this.#record = {
       startMs: host.loop.nowMs,
       facts,
@@ -114,9 +141,9 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     if (decision.kind === 'answer') {
       const { status, fields, body, flag, details } = decision;
       this.#answer({ status, fields, body, flag, details });
-      return;
-    }
-    this.#attempt();
+    } else if (this.#request.contentLength > this.#host.limits.requestBodyBytes) {
+      this.#refuseBody();
+    } else this.#attempt();
   }
 
   // --- Attempts
@@ -159,6 +186,12 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     if (!this.#replayable || this.#kept.length > REPLAY_BYTES_MAX) this.#stopKeeping();
     this.#giveClientCredit();
     if (this.#requestEnded) end.finish(this.#requestTrailers);
+  }
+
+  onServerFull(reason: string): void {
+    if (this.#phase !== 'waiting') return;
+    this.#acquiring = undefined;
+    this.#answer({ ...OVERFLOW, details: reason });
   }
 
   onServerFailed(reason: string): void {
@@ -232,18 +265,26 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
       return;
     }
     this.#clientOwed += length;
+    const { kept, limits } = this.#host;
+    if (this.#record.requestBytes > limits.requestBodyBytes && !this.#isTunnel) {
+      this.#refuseBody();
+      return;
+    }
     const server = this.#server;
     if (server === undefined) {
       // The client's windows bound it: it gets no credit meanwhile.
       this.#kept.append(bytes, start, end);
+      if (kept.takesFrom(this.#kept.heldBytes)) this.#overflow('the memory for requests is full');
       return;
     }
     if (this.#replayable && this.#phase === 'sent') {
-      if (this.#kept.length + length <= REPLAY_BYTES_MAX) this.#kept.append(bytes, start, end);
+      const fits = this.#kept.length + length <= REPLAY_BYTES_MAX && !kept.isFull;
+      if (fits) this.#kept.append(bytes, start, end);
       else this.#stopKeeping();
     }
     server.body(bytes, start, end);
     this.#giveClientCredit();
+    if (server.queued > 0 && server.overflows) this.#overflow('the endpoint reads too slowly');
   }
 
   onRequestEnd(trailers: readonly Header[] | undefined): void {
@@ -262,6 +303,27 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     if (this.#phase === 'ended') return;
     this.#details('DC', reason);
     this.#end();
+  }
+
+  look(nowMs: number): void {
+    if (this.#phase === 'ended') return;
+    const { requestBytes, responseBytes } = this.#record;
+    const waits = this.#client.queued + (this.#server?.queued ?? 0);
+    if (this.#seenBytes !== requestBytes + responseBytes || this.#seenQueued !== waits) {
+      this.#seenBytes = requestBytes + responseBytes;
+      this.#seenQueued = waits;
+      this.#stillSinceMs = nowMs;
+    }
+    const isStalled = waits > 0 || (this.#request.contentLength > 0 && !this.#requestEnded);
+    const { streamIdleMs } = this.#host.limits;
+    const mostMs = isStalled ? Math.min(STALL_MS, streamIdleMs) : streamIdleMs;
+    if (nowMs - this.#stillSinceMs < mostMs) return;
+    const details = `no byte has moved for ${Math.round(mostMs / 1_000)} s`;
+    if (this.#phase === 'answering') this.#cut('SI', details);
+    else {
+      const status = this.#requestEnded ? 504 : 408;
+      this.#answer({ status, fields: [], body: 'stream timeout', flag: 'SI', details });
+    }
   }
 
   // --- ServerUser
@@ -298,8 +360,10 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#record.responseBytes += length;
     this.#record.messages?.response.take(bytes, start, end);
     this.#client.body(bytes, start, end);
-    if (this.#client.queued > 0) this.#serverOwed += length;
-    else this.#server?.consume(length);
+    if (this.#client.queued > 0) {
+      this.#serverOwed += length;
+      if (this.#client.overflows) this.#overflow('the client reads too slowly');
+    } else this.#server?.consume(length);
   }
 
   onResponseEnd(trailers: readonly Header[] | undefined): void {
@@ -326,9 +390,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     }
     const isOver = this.#deadlineMs !== undefined && this.#host.loop.nowMs >= this.#deadlineMs;
     if (this.#phase === 'answering') {
-      this.#details('UT', 'the answer took too long');
-      this.#client.abort();
-      this.#end();
+      this.#cut('UT', 'the answer took too long');
       return;
     }
     this.#leaveEndpoint('avoid');
@@ -345,12 +407,34 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
 
   onFault(error: unknown): void {
     if (this.#phase === 'ended') return;
-    this.#details('-', `internal error: ${error instanceof Error ? error.message : String(error)}`);
+    this.#cut('-', `internal error: ${error instanceof Error ? error.message : String(error)}`);
+  }
+
+  // ---
+
+  /** The client sees that the answer is not complete. */
+  #cut(flag: string, details: string): void {
+    this.#details(flag, details);
     this.#client.abort();
     this.#end();
   }
 
-  // ---
+  /** There is no room for what waits. */
+  #overflow(details: string): void {
+    if (this.#phase === 'answering') this.#cut('UO', details);
+    else this.#answer({ ...OVERFLOW, details });
+  }
+
+  #refuseBody(): void {
+    const most = this.#host.limits.requestBodyBytes;
+    const details = `request_payload_too_large: more than ${most} bytes`;
+    if (this.#phase === 'answering') {
+      this.#cut('-', details);
+      return;
+    }
+    const body = `the body of the request is larger than ${most} bytes`;
+    this.#answer({ status: 413, fields: [], body, flag: '-', details });
+  }
 
   #unavailable(flag: string, details: string): void {
     const body =
@@ -421,6 +505,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   #end(): void {
     if (this.#phase === 'ended') return;
     this.#phase = 'ended';
+    this.#host.requests.free();
     this.#host.loop.timers.cancel(this);
     // What is left of the request is not wanted: only a server that has had and said everything can be used again.
     if (this.#responseEnded && this.#requestEnded) {
@@ -436,6 +521,20 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     this.#host.finished(this.#record);
   }
 }
+
+const OVERFLOW = {
+  status: 503,
+  fields: [],
+  body: 'upstream connect error or disconnect/reset before headers. reset reason: overflow',
+  flag: 'UO',
+} as const;
+
+/** What is done when there is no place for one more request. */
+const NO_PLACE: Decision = {
+  ...OVERFLOW,
+  kind: 'answer',
+  details: 'as many requests are in progress as may be',
+};
 
 /** May it be done twice (RFC 9110 section 9.2.2)? */
 function isIdempotent(request: RequestMessage): boolean {

@@ -6,6 +6,7 @@ import { Http1Server } from '#codec/http1/server.ts';
 import { trailersToHttp2 } from '#codec/http1/to-http2.ts';
 import type { ResponsePlan } from '#codec/http1/write.ts';
 import type { Header } from '#codec/http2/field.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { Loop, TurnEnd } from '#reactor/loop.ts';
 import { PendingBytes } from '#reactor/pending.ts';
 import type { Timer } from '#reactor/timers.ts';
@@ -20,15 +21,15 @@ import { Http1Output, type Http1OutputHost } from './http1-output.ts';
 export interface Http1Host extends Http1OutputHost {
   readonly loop: Loop;
   readonly requestTables: HeadTables;
+  /** What waits for clients and endpoints counts in it. */
+  readonly waiting: ByteBudget | undefined;
   readonly responseTables: HeadTables;
 }
 
-/** How often a connection looks how long it has been in its phase. */
-const LOOK_MS = 15_000;
 /** How long a client may take for a head … */
 const HEAD_DEADLINE_MS = 60_000;
 /** … and how long it may keep a connection without asking for anything. */
-const IDLE_DEADLINE_MS = 3_600_000;
+export const IDLE_DEADLINE_MS = 3_600_000;
 
 /** A client that has ended its side, and to which nothing was said for so long, waits for nothing any more. */
 const GONE_MS = 5_000;
@@ -55,7 +56,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
   /** Of the request in progress: there is one at a time. */
   readonly #head = new Head('request', 0);
   /** Bytes that belong behind the response in progress. */
-  readonly #held = new PendingBytes();
+  readonly #held: PendingBytes;
   /** An exchange has begun, and its end has not been told to its user, nor by it. */
   #inExchange = false;
   /** Its end has come; what was held back before has not been looked at yet. */
@@ -78,8 +79,8 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#codec = new Http1Server({}, host.requestTables, this);
     this.#channel = open(this);
     this.#output = new Http1Output(host, this.#channel);
+    this.#held = new PendingBytes(host.waiting);
     this.#phaseSinceMs = host.loop.nowMs;
-    host.loop.timers.schedule(this.#tasks, host.loop.nowMs + LOOK_MS);
   }
 
   /** Ends after the exchange in progress. */
@@ -103,7 +104,11 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     }
     const waits = this.#held.length > 0 || this.#isBehind;
     const taken = waits ? start : this.#receive(bytes, start, end);
-    if (taken < end) this.#held.append(bytes, taken, end);
+    if (taken === end) return;
+    this.#held.append(bytes, taken, end);
+    if (this.#host.waiting?.takesFrom(this.#held.heldBytes) === true) {
+      this.close('the client sends more requests ahead than there is memory for');
+    }
   }
 
   onFinished(): void {
@@ -165,6 +170,10 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
 
   get queued(): number {
     return this.#channel.queued;
+  }
+
+  get overflows(): boolean {
+    return this.#channel.overflows;
   }
 
   interim(status: number, fields: readonly Header[]): void {
@@ -229,25 +238,34 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     else if (this.#clientFinished) this.#receiveEnd();
   }
 
-  /** Looks how long it has been in its phase. */
+  /** Looks how long it has been in its phase. Comes now and then. */
   look(nowMs: number): void {
     if (this.#closed) return;
-    if (this.#mayBeGone && this.#inExchange) {
-      this.#lookWhetherGone(nowMs);
-      return;
-    }
+    if (this.#inExchange) this.user.look(nowMs);
+    // Looked at more often already.
+    if (this.#mayBeGone && this.#inExchange) return;
     const { phase } = this.#codec;
     if (phase !== this.#phase) {
       this.#phase = phase;
       this.#phaseSinceMs = nowMs;
     }
     const sinceMs = nowMs - this.#phaseSinceMs;
-    if (phase === 'head' && sinceMs >= HEAD_DEADLINE_MS) {
+    // Of a body, too, of which the answer does not wait for the rest.
+    const isUnfinished = phase === 'head' || (phase === 'body' && !this.#inExchange);
+    if (isUnfinished && sinceMs >= HEAD_DEADLINE_MS) {
       this.close('the client did not finish its request');
+    } else if (phase === 'idle' && sinceMs >= IDLE_DEADLINE_MS) this.drain();
+  }
+
+  /** Whatever is sent to a client that has gone breaks the connection; so it is only silence that has to be watched. */
+  lookWhetherGone(nowMs: number): void {
+    if (this.#closed || !this.#mayBeGone || !this.#inExchange) return;
+    if (!this.#said && this.#channel.queued === 0) {
+      this.close('the client has gone');
       return;
     }
-    if (phase === 'idle' && sinceMs >= IDLE_DEADLINE_MS) this.drain();
-    if (!this.#closed) this.#host.loop.timers.schedule(this.#tasks, nowMs + LOOK_MS);
+    this.#said = false;
+    this.#host.loop.timers.schedule(this.#tasks, nowMs + GONE_MS);
   }
 
   // ---
@@ -276,16 +294,6 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#said = false;
     const { loop } = this.#host;
     loop.timers.schedule(this.#tasks, loop.nowMs + GONE_MS);
-  }
-
-  /** Whatever is sent to a client that has gone breaks the connection; so it is only silence that has to be watched. */
-  #lookWhetherGone(nowMs: number): void {
-    if (!this.#said && this.#channel.queued === 0) {
-      this.close('the client has gone');
-      return;
-    }
-    this.#said = false;
-    this.#host.loop.timers.schedule(this.#tasks, nowMs + GONE_MS);
   }
 
   /** What was written goes out, if it is complete. */
@@ -330,7 +338,7 @@ class Tasks implements TurnEnd, Timer {
   }
 
   onTimer(nowMs: number): void {
-    this.#connection.look(nowMs);
+    this.#connection.lookWhetherGone(nowMs);
   }
 
   onFault(error: unknown): void {

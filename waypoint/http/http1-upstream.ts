@@ -74,6 +74,10 @@ export class Http1Upstream implements ChannelUser, Http1Events, ServerEnd {
     return this.#channel.queued;
   }
 
+  get overflows(): boolean {
+    return this.#channel.overflows;
+  }
+
   request(request: RequestMessage, plan: RequestPlan): boolean {
     if (this.#closed || !this.#codec.reusable) return false;
     this.#requestEnded = false;

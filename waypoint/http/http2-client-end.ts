@@ -43,6 +43,10 @@ export class Http2ClientEnd extends Http2End implements ClientEnd {
 
   // --- Http2End
 
+  override look(nowMs: number): void {
+    if (this.isOpen) this.user.look(nowMs);
+  }
+
   onHeaders(headers: readonly Header[], endStream: boolean): void {
     // Only trailers come after the request's head, and they end it.
     if (endStream) this.peerFinished(headers);

@@ -10,7 +10,7 @@ export abstract class Http2End {
   protected readonly stream: Http2Stream;
   /** Neither ended by both sides nor reset. */
   protected isOpen = true;
-  readonly #pending = new PendingBytes();
+  readonly #pending: PendingBytes;
   #finishing = false;
   #trailers: readonly Header[] | undefined;
   #finished = false;
@@ -21,11 +21,16 @@ export abstract class Http2End {
     this.#peerFinished = peerFinished;
     this.session = session;
     this.stream = stream;
+    this.#pending = new PendingBytes(session.waiting);
     stream.owner = this;
   }
 
   get queued(): number {
     return this.#pending.length;
+  }
+
+  get overflows(): boolean {
+    return this.session.waiting?.takesFrom(this.#pending.heldBytes) === true;
   }
 
   body(bytes: Buffer, start: number, end: number): void {
@@ -72,6 +77,11 @@ export abstract class Http2End {
     }
     if (start < end) this.received(bytes, start, end);
     if (endStream) this.peerFinished(undefined);
+  }
+
+  /** Comes now and then, so that what does not move any more is noticed. */
+  look(_nowMs: number): void {
+    // Only a client's end has somebody who looks.
   }
 
   onRoom(): void {

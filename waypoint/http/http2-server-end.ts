@@ -89,6 +89,10 @@ export class Http2ServerEnd implements ServerEnd {
     return this.#stream?.queued ?? 0;
   }
 
+  get overflows(): boolean {
+    return this.#stream?.overflows === true;
+  }
+
   request(request: RequestMessage, plan: RequestPlan): boolean {
     const headers = requestHeaders(request, plan);
     const stream = this.#session.openStream(headers, !request.hasBody);

@@ -4,6 +4,7 @@ import type { Header } from '#codec/http2/field.ts';
 import type { Http2Output } from '#codec/http2/frame-writer.ts';
 import type { Role } from '#codec/http2/options.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { Loop, TurnEnd } from '#reactor/loop.ts';
 import type { Slab, SlabPool } from '#reactor/memory.ts';
 
@@ -15,6 +16,8 @@ export interface SessionHost {
   readonly loop: Loop;
   /** Where frames are put together before they go to their channel: one slab per busy session. */
   readonly staging: SlabPool;
+  /** What waits for peers counts in it. */
+  readonly waiting: ByteBudget | undefined;
 }
 
 /** Room for the largest header block that we pass on, and the frames of a turn beside it. */
@@ -35,6 +38,8 @@ export interface SessionOwner {
   onSessionRequest(stream: Http2Stream, headers: readonly Header[], endStream: boolean): void;
   /** A stream has ended, or the peer's settings have come. */
   onSessionRoom(): void;
+  /** The peer broke a rule of HTTP/2 that costs the connection. The end follows. */
+  onSessionFault(reason: string): void;
   /** Once: no stream is open any more, and none can be. */
   onSessionEnd(reason: string): void;
 }
@@ -82,6 +87,17 @@ export class Http2Session implements ChannelUser, Http2Events, Http2Output, Turn
 
   get isOpen(): boolean {
     return !this.#ended;
+  }
+
+  get waiting(): ByteBudget | undefined {
+    return this.#host.waiting;
+  }
+
+  /** Comes now and then. */
+  look(nowMs: number): void {
+    for (const stream of this.#http2.streams()) {
+      (stream.owner as Http2End | undefined)?.look(nowMs);
+    }
   }
 
   get streamCount(): number {
@@ -257,7 +273,9 @@ export class Http2Session implements ChannelUser, Http2Events, Http2Output, Turn
   onConnectionError(code: number, reason: string): void {
     this.#flush();
     this.#channel.finish();
-    this.#gone(`HTTP/2 error ${code}: ${reason}`);
+    const fault = `HTTP/2 error ${code}: ${reason}`;
+    this.#owner.onSessionFault(fault);
+    this.#gone(fault);
   }
 
   // ---

@@ -9,11 +9,13 @@ import { Http2Downstream } from '../http/http2-downstream.ts';
 import type { SessionHost } from '../http/http2-session.ts';
 import type { RequestMessage } from '../request/head.ts';
 import { TcpForward, type TcpHost } from '../tcp/tcp-forward.ts';
+import type { PlaneLimits } from '../worker/limits.ts';
 import { currentTarget, type DestinationContext } from './destination.ts';
 import { type Sniffed, sniff } from './sniff.ts';
 
 /** What the connections inside tunnels share. */
 export interface InnerHost extends SessionHost, Http1Host, ExchangeHost, TcpHost {
+  readonly limits: PlaneLimits;
   /** The connections that are open, for the drain and the end. */
   readonly inner: Set<InnerConnection>;
   /** A client broke a rule of HTTP; `fault` names which. */
@@ -22,11 +24,27 @@ export interface InnerHost extends SessionHost, Http1Host, ExchangeHost, TcpHost
   fault(error: unknown): void;
 }
 
+/** What a tunnel says of a connection in it. */
+export interface InnerOptions {
+  /** Undefined: to be found out from what comes. */
+  readonly protocol: AppProtocol | undefined;
+  /** The end of the client's certificate, on the clock of the loop. */
+  readonly validUntilMs: number;
+}
+
+/** How often {@link InnerConnection.look} comes. */
+export const LOOK_MS = 15_000;
+/** How long a client may take for the first bytes that tell the protocol, when it has begun with them … */
+const SNIFF_DEADLINE_MS = 60_000;
+/** … and how long it may say nothing at all. */
+const SILENT_DEADLINE_MS = 3_600_000;
+
 /** One connection of a client inside a tunnel, from its CONNECT to its end. */
 export class InnerConnection implements ChannelUser, DownstreamOwner {
   readonly #host: InnerHost;
   #facts: ConnectionFacts;
-  readonly #protocol: AppProtocol | undefined;
+  readonly #options: InnerOptions;
+  readonly #startMs: number;
   readonly #channel: Channel;
   /** What came before the protocol was known. */
   #first: Buffer = NOTHING;
@@ -36,20 +54,22 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
   constructor(
     host: InnerHost,
     facts: ConnectionFacts,
-    protocol: AppProtocol | undefined,
+    options: InnerOptions,
     open: (user: ChannelUser) => Channel,
   ) {
     this.#host = host;
     this.#facts = facts;
-    this.#protocol = protocol;
+    this.#options = options;
+    this.#startMs = host.loop.nowMs;
     host.inner.add(this);
     this.#channel = open(this);
+    const { protocol } = options;
     if (protocol === 'TCP' || protocol === 'TLS') this.#begin('other');
   }
 
   /** Ends with what is in progress. */
   drain(): void {
-    if (this.#use === undefined) this.close('the waypoint ends');
+    if (this.#use === undefined) this.close('nothing is in progress');
     else this.#use.drain();
   }
 
@@ -61,6 +81,25 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
     if (target !== undefined) this.#facts = { ...this.#facts, target };
     // Nothing tells where bytes end that nobody looks into: they go on.
     else if (!(this.#use instanceof TcpForward)) this.drain();
+  }
+
+  /** The policies have changed. Requests are judged one by one: what is not looked into is judged again. */
+  judgeAgain(): void {
+    if (this.#use instanceof TcpForward) this.#use.judgeAgain();
+  }
+
+  /** Comes every {@link LOOK_MS}. */
+  look(nowMs: number): void {
+    if (this.#ended) return;
+    // What comes next would come from somebody whose certificate has ended by then.
+    if (nowMs + LOOK_MS >= this.#options.validUntilMs) this.drain();
+    if (this.#ended) return;
+    if (this.#use !== undefined) {
+      this.#use.look(nowMs);
+      return;
+    }
+    const mostMs = this.#first.length > 0 ? SNIFF_DEADLINE_MS : SILENT_DEADLINE_MS;
+    if (nowMs - this.#startMs >= mostMs) this.close('the client did not begin a request');
   }
 
   close(reason: string): void {
@@ -144,7 +183,7 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
       channel.user = user;
       return channel;
     };
-    const protocol = this.#protocol;
+    const { protocol } = this.#options;
     const isHttpPort = protocol === 'HTTP/1.1' || protocol === 'HTTP/2' || protocol === 'gRPC';
     if (kind === 'HTTP/2') this.#use = new Http2Downstream(host, open, this);
     else if (kind === 'HTTP/1' || isHttpPort) this.#use = new Http1Downstream(host, open, this);
@@ -165,4 +204,5 @@ const NOBODY: ClientUser = {
   onRequestEnd: () => undefined,
   onClientDrained: () => undefined,
   onClientGone: () => undefined,
+  look: () => undefined,
 };

@@ -1,11 +1,12 @@
 import type { Header } from '#codec/http2/field.ts';
 import type { Http2Stream } from '#codec/http2/stream-state.ts';
+import type { IpAddress } from '#common/net/address.ts';
 import { type Identity, parseIdentity, sameTrustDomain } from '#common/tls/spiffe.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 import { identityOf, type Workload } from '#dataplane/state/workload.ts';
+import { PeerCounts, PeerTunnels } from '#dataplane/workers/peer-counts.ts';
 import { peerName } from '#hbone/peer-name.ts';
 import type { Tunnel, TunnelEnd, TunnelOwner } from '#hbone/tunnel.ts';
-import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
 
 import type { ChannelUser } from '../channel/channel.ts';
@@ -22,8 +23,6 @@ export interface TunnelsHost extends InnerHost {
   readonly network: string;
   /** The waypoint itself, as the mesh knows it. */
   self(): Workload | undefined;
-  /** What waits for clients counts in it. */
-  readonly waiting: ByteBudget | undefined;
   /** A tunnel, or a request of one, was refused; `peer` is its address. */
   refused(peer: string, reason: string): void;
   tunnelClosed(): void;
@@ -31,11 +30,19 @@ export interface TunnelsHost extends InnerHost {
 
 /** The tunnels that come in on 15008: who may open one, and what its requests are for. */
 export class Tunnels implements TunnelOwner {
-  readonly all: Set<Tunnel> = new Set<Tunnel>();
+  readonly all: PeerTunnels = new PeerTunnels(new PeerCounts());
   readonly #host: TunnelsHost;
 
   constructor(host: TunnelsHost) {
     this.#host = host;
+  }
+
+  /** Why there is no room for one more tunnel from this address; undefined when there is. */
+  fullFor(peer: IpAddress): string | undefined {
+    const { tunnels, tunnelsPerPeer } = this.#host.limits;
+    if (this.all.size >= tunnels) return `the worker has ${tunnels} tunnels, as many as it may`;
+    if (this.all.from(peer) < tunnelsPerPeer) return undefined;
+    return `the address has ${tunnelsPerPeer} tunnels to this worker, as many as it may`;
   }
 
   onTunnelPeer(tunnel: Tunnel, peer: PeerCertificate): string | undefined {
@@ -70,6 +77,13 @@ export class Tunnels implements TunnelOwner {
       tunnel.reset(stream, NO_ERROR);
       return;
     }
+    if (host.inner.size >= host.limits.connections) {
+      const most = `${host.limits.connections} connections, as many as it may`;
+      host.refused(tunnel.remote.ip, `no connection for it: the worker has ${most}`);
+      tunnel.respond(stream, [[':status', '503']], true);
+      tunnel.reset(stream, NO_ERROR);
+      return;
+    }
     const facts = {
       identity: tunnel.peerIdentity as Identity,
       sourceIp: tunnel.remote.ip,
@@ -80,8 +94,11 @@ export class Tunnels implements TunnelOwner {
     tunnel.respond(stream, [[':status', '200']], false);
     const open = (user: ChannelUser): TunnelChannel =>
       new TunnelChannel(tunnel, stream, user, host.waiting);
+    const { protocol } = destination;
+    const leftMs = (tunnel.peer?.notAfterMs ?? 0) - Date.now();
+    const options = { protocol, validUntilMs: host.loop.nowMs + leftMs };
     // It keeps itself among the others for as long as it lives.
-    void new InnerConnection(host, facts, destination.protocol, open);
+    void new InnerConnection(host, facts, options, open);
   }
 
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {

@@ -1,3 +1,4 @@
+import type { ByteBudget } from '#reactor/byte-budget.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { PendingBytes } from '#reactor/pending.ts';
 
@@ -26,6 +27,9 @@ export interface TcpHost {
   readonly dialer: Dialer;
   readonly servers: Servers;
   readonly random: () => number;
+  readonly limits: { readonly connectionsPerEndpoint: number };
+  /** What is kept for endpoints counts in it. */
+  readonly kept: ByteBudget;
   /** A reason: the policies do not let the connection in. */
   judge(facts: ConnectionFacts): string | undefined;
   tcpOpened(record: TcpRecord): void;
@@ -38,7 +42,7 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
   readonly #client: Channel;
   readonly #onEnd: () => void;
   readonly #record: TcpRecord;
-  readonly #kept = new PendingBytes();
+  readonly #kept: PendingBytes;
   #server: Channel | undefined;
   readonly #dialing: Dialing | undefined;
   #clientFinished = false;
@@ -55,6 +59,7 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
   ) {
     this.#host = host;
     this.#onEnd = onEnd;
+    this.#kept = new PendingBytes(host.kept);
     this.#client = open(this);
     this.#record = {
       facts,
@@ -79,6 +84,12 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
       return;
     }
     this.#record.endpoint = chosen;
+    const most = host.limits.connectionsPerEndpoint;
+    if (servers.load(chosen.workload.uid) >= most) {
+      this.#record.endpoint = undefined;
+      this.#fail('UO', `the endpoint has ${most} connections and requests, as many as it may`);
+      return;
+    }
     servers.addLoad(chosen.workload.uid, 1);
     this.#dialing = host.dialer.dial(chosen, this);
   }
@@ -88,6 +99,17 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
 
   close(reason: string): void {
     this.#fail('-', reason);
+  }
+
+  /** Cuts the connection when the policies of now do not let it in. */
+  judgeAgain(): void {
+    if (this.#ended) return;
+    const refusal = this.#host.judge(this.#record.facts);
+    if (refusal !== undefined) this.#fail('UAEX', refusal);
+  }
+
+  look(): void {
+    // Bytes that are not looked into may rest for as long as they like, as between two node tunnels.
   }
 
   // --- ChannelWaiter
@@ -132,10 +154,16 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
     if (this.#server === undefined) {
       // The client's window bounds it: it gets no credit meanwhile.
       this.#kept.append(bytes, start, end);
+      if (this.#host.kept.takesFrom(this.#kept.heldBytes)) {
+        this.#fail('UO', 'the memory for what waits is full');
+      }
       return;
     }
     this.#server.write(bytes, start, end);
     this.#giveClientCredit();
+    if (this.#server.queued > 0 && this.#server.overflows) {
+      this.#fail('UO', 'the endpoint reads too slowly');
+    }
   }
 
   onFinished(): void {
@@ -161,8 +189,10 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
     const length = end - start;
     this.#record.sentBytes += length;
     this.#client.write(bytes, start, end);
-    if (this.#client.queued > 0) this.#serverOwed += length;
-    else this.#server?.consume(length);
+    if (this.#client.queued > 0) {
+      this.#serverOwed += length;
+      if (this.#client.overflows) this.#fail('UO', 'the client reads too slowly');
+    } else this.#server?.consume(length);
   }
 
   #giveClientCredit(): void {

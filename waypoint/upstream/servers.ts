@@ -2,16 +2,11 @@ import type { WorkloadUid } from '#dataplane/state/names.ts';
 
 import type { ServerUser } from '../exchange/ends.ts';
 import type { Http1Host } from '../http/http1-downstream.ts';
-import { Http1Upstream } from '../http/http1-upstream.ts';
 import type { SessionHost } from '../http/http2-session.ts';
+import { EndpointConnections, type EndpointLimits } from './connections.ts';
 import type { Dialer } from './dialer.ts';
 import type { LoadOf, UpstreamEndpoint } from './endpoint.ts';
-import {
-  type Acquiring,
-  EndpointSessions,
-  NOTHING_TO_CANCEL,
-  type ServerWaiter,
-} from './sessions.ts';
+import { type Acquiring, EndpointSessions, type ServerWaiter } from './sessions.ts';
 
 export type ServerProtocol = 'http1' | 'http2';
 
@@ -25,24 +20,21 @@ export interface EndpointUse {
   readonly http2Connections: number;
 }
 
-/** Unused connections that are kept for one endpoint: what a burst leaves. */
-const IDLE_PER_ENDPOINT_MAX = 128;
-/** Shorter than the time after which common servers close an unused connection, which would cost a request. */
-const IDLE_MS = 55_000;
-
 /** The HTTP connections of a worker to the endpoints behind it, by endpoint and protocol. */
 export class Servers {
   /** Requests that an endpoint has now. */
   readonly load: LoadOf = (uid) => this.#loads.get(uid) ?? 0;
   readonly #host: SessionHost & Http1Host;
   readonly #dialer: Dialer;
-  readonly #idle = new Map<string, Http1Upstream[]>();
+  readonly #limits: EndpointLimits;
+  readonly #connections = new Map<string, EndpointConnections>();
   readonly #sessions = new Map<string, EndpointSessions>();
   readonly #loads = new Map<WorkloadUid, number>();
 
-  constructor(host: SessionHost & Http1Host, dialer: Dialer) {
+  constructor(host: SessionHost & Http1Host, dialer: Dialer, limits: EndpointLimits) {
     this.#host = host;
     this.#dialer = dialer;
+    this.#limits = limits;
   }
 
   /** An exchange with the endpoint begins (+1), or has ended (-1). */
@@ -66,8 +58,8 @@ export class Servers {
     };
     for (const [uid, requests] of this.#loads) add(uid, { requests });
     // A key begins with whose it is.
-    for (const [key, idle] of this.#idle) {
-      add(key.slice(0, key.indexOf(' ')), { idleConnections: idle.length });
+    for (const [key, connections] of this.#connections) {
+      add(key.slice(0, key.indexOf(' ')), { idleConnections: connections.idleCount });
     }
     for (const [key, sessions] of this.#sessions) {
       add(key.slice(0, key.indexOf(' ')), { http2Connections: sessions.count });
@@ -90,16 +82,14 @@ export class Servers {
   /** Closes the unused connections to an endpoint that is no more. */
   forget(uid: WorkloadUid): void {
     const prefix = `${uid} `;
-    for (const [key, idle] of this.#idle) {
-      if (!key.startsWith(prefix)) continue;
-      closeAll(idle);
+    for (const all of [this.#connections, this.#sessions]) {
+      for (const [key, each] of all) if (key.startsWith(prefix)) each.drain();
     }
-    for (const [key, sessions] of this.#sessions) if (key.startsWith(prefix)) sessions.drain();
   }
 
   /** Keeps no connection that is not used. */
   drain(): void {
-    for (const idle of this.#idle.values()) closeAll(idle);
+    for (const connections of this.#connections.values()) connections.drain();
     for (const sessions of this.#sessions.values()) sessions.drain();
   }
 
@@ -107,42 +97,16 @@ export class Servers {
 
   #acquireHttp1(endpoint: UpstreamEndpoint, user: ServerUser, waiter: ServerWaiter): Acquiring {
     const { key } = endpoint;
-    const server = this.#idle.get(key)?.pop();
-    if (server !== undefined) {
-      waiter.onServer(server.begin(user));
-      return NOTHING_TO_CANCEL;
+    let connections = this.#connections.get(key);
+    if (connections === undefined) {
+      const to = { endpoint, limits: this.#limits };
+      const made = new EndpointConnections(this.#host, this.#dialer, to, () => {
+        if (this.#connections.get(key) === made) this.#connections.delete(key);
+      });
+      this.#connections.set(key, made);
+      connections = made;
     }
-    return this.#dialer.dial(endpoint, {
-      onChannel: (open) => {
-        const made = new Http1Upstream(this.#host, open, {
-          onIdle: () => this.#keep(key, made),
-          onClosed: () => this.#drop(key, made),
-        });
-        waiter.onServer(made.begin(user));
-      },
-      onChannelFailed: (reason) => waiter.onServerFailed(reason),
-    });
-  }
-
-  #keep(key: string, server: Http1Upstream): void {
-    let idle = this.#idle.get(key);
-    if (idle === undefined) {
-      idle = [];
-      this.#idle.set(key, idle);
-    }
-    if (idle.length >= IDLE_PER_ENDPOINT_MAX) server.close();
-    else {
-      idle.push(server);
-      server.closeAt(this.#host.loop.nowMs + IDLE_MS);
-    }
-  }
-
-  #drop(key: string, server: Http1Upstream): void {
-    const idle = this.#idle.get(key);
-    const at = idle?.indexOf(server) ?? -1;
-    if (idle === undefined || at < 0) return;
-    idle.splice(at, 1);
-    if (idle.length === 0) this.#idle.delete(key);
+    return connections.acquire(user, waiter);
   }
 
   // --- HTTP/2: many exchanges at once
@@ -151,7 +115,8 @@ export class Servers {
     const { key } = endpoint;
     let sessions = this.#sessions.get(key);
     if (sessions === undefined) {
-      const made = new EndpointSessions(this.#host, this.#dialer, endpoint, () => {
+      const to = { endpoint, limits: this.#limits };
+      const made = new EndpointSessions(this.#host, this.#dialer, to, () => {
         if (this.#sessions.get(key) === made) this.#sessions.delete(key);
       });
       this.#sessions.set(key, made);
@@ -162,8 +127,3 @@ export class Servers {
 }
 
 const UNUSED = { requests: 0, idleConnections: 0, http2Connections: 0 } as const;
-
-/** Each takes itself out of the list as it closes. */
-function closeAll(idle: readonly Http1Upstream[]): void {
-  for (let last = idle.at(-1); last !== undefined; last = idle.at(-1)) last.close();
-}

@@ -16,6 +16,8 @@ const SESSIONS_MAX = 64;
 export interface ServerWaiter {
   onServer(end: ServerEnd): void;
   onServerFailed(reason: string): void;
+  /** As many wait for the endpoint as may. */
+  onServerFull(reason: string): void;
 }
 
 /** A wish for a connection. */
@@ -34,6 +36,7 @@ export class EndpointSessions {
   readonly #host: SessionHost;
   readonly #dialer: Dialer;
   readonly #endpoint: UpstreamEndpoint;
+  readonly #waitingMax: number;
   /** There is no session any more, and nobody waits for one. */
   readonly #onUnused: () => void;
   readonly #open = new Set<OpenSession>();
@@ -43,10 +46,19 @@ export class EndpointSessions {
   #streamsMax = 1;
   #serving = false;
 
-  constructor(host: SessionHost, dialer: Dialer, endpoint: UpstreamEndpoint, onUnused: () => void) {
+  constructor(
+    host: SessionHost,
+    dialer: Dialer,
+    to: {
+      readonly endpoint: UpstreamEndpoint;
+      readonly limits: { readonly waitingPerEndpoint: number };
+    },
+    onUnused: () => void,
+  ) {
     this.#host = host;
     this.#dialer = dialer;
-    this.#endpoint = endpoint;
+    this.#endpoint = to.endpoint;
+    this.#waitingMax = to.limits.waitingPerEndpoint;
     this.#onUnused = onUnused;
   }
 
@@ -56,6 +68,11 @@ export class EndpointSessions {
   }
 
   acquire(user: ServerUser, waiter: ServerWaiter): Acquiring {
+    if (this.#waiting.size >= this.#waitingMax) {
+      const most = `${this.#waitingMax} requests wait for the endpoint, as many as may`;
+      waiter.onServerFull(most);
+      return NOTHING_TO_CANCEL;
+    }
     this.#waiting.set(waiter, user);
     this.#serve();
     return { cancel: () => void this.#waiting.delete(waiter) };
@@ -210,6 +227,10 @@ class OpenSession implements SessionOwner, Timer {
   onSessionRoom(): void {
     this.look();
     this.#sessions.onRoom(this);
+  }
+
+  onSessionFault(): void {
+    // The end says it, too.
   }
 
   onSessionEnd(reason: string): void {

@@ -9,25 +9,28 @@ import { type DialTunnel, TunnelPool, type TunnelTarget } from '#hbone/pool.ts';
 import { STAGING_BYTES, Tunnel, type TunnelHost, type TunnelOwner } from '#hbone/tunnel.ts';
 import { errnoText } from '#linux/libc.ts';
 import { connectTcp, localAddress, peerAddress } from '#linux/socket.ts';
+import { ByteBudget } from '#reactor/byte-budget.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { allocateSlab, type Slab, SlabPool } from '#reactor/memory.ts';
 import { own } from '#reactor/owned-descriptors.ts';
-import { closeSocket } from '#reactor/socket.ts';
+import { closeSocket, resetSocket } from '#reactor/socket.ts';
 import type { Timer } from '#reactor/timers.ts';
 import { allocateTlsBuffers } from '#reactor/tls/buffers.ts';
 import { TlsContext, type TlsMaterial } from '#reactor/tls/context.ts';
 
 import type { ConnectionFacts, Decision } from '../exchange/decision.ts';
 import { isGrpc } from '../exchange/local-response.ts';
+import { Places } from '../exchange/places.ts';
 import type { ExchangeRecord } from '../exchange/record.ts';
 import { SESSION_STAGING_BYTES } from '../http/http2-session.ts';
-import type { InnerConnection } from '../listener/inner-connection.ts';
+import { type InnerConnection, LOOK_MS } from '../listener/inner-connection.ts';
 import { Tunnels, type TunnelsHost } from '../listener/tunnels.ts';
 import type { RequestMessage } from '../request/head.ts';
 import type { TcpRecord } from '../tcp/tcp-forward.ts';
 import { Dialer } from '../upstream/dialer.ts';
 import { EndpointChooser } from '../upstream/endpoint.ts';
 import { type ServerProtocol, Servers } from '../upstream/servers.ts';
+import type { PlaneLimits } from './limits.ts';
 
 /** Half to receive, half to send. */
 const SCRATCH_BYTES = 262_144;
@@ -46,6 +49,7 @@ export interface PlaneSettings {
   /** Its identity: the name in its certificate. */
   readonly identity: string;
   readonly tunnels: TunnelOptions;
+  readonly limits: PlaneLimits;
 }
 
 /** What decides about requests and connections, and who is told how they went. */
@@ -68,7 +72,11 @@ export class Plane implements TunnelsHost {
   readonly mesh: MeshStore = new MeshStore();
   readonly network: string;
   readonly inner: Set<InnerConnection> = new Set();
-  readonly waiting: undefined = undefined;
+  readonly limits: PlaneLimits;
+  /** What waits for clients and endpoints, and of that what is kept of requests. */
+  readonly waiting: ByteBudget;
+  readonly kept: ByteBudget;
+  readonly requests: Places;
   readonly chooser: EndpointChooser;
   readonly dialer: Dialer;
   readonly servers: Servers;
@@ -86,10 +94,20 @@ export class Plane implements TunnelsHost {
   #tls: TlsContext | undefined;
   #self: Workload | undefined;
   #draining = false;
+  readonly #looking: Timer = {
+    onTimer: (nowMs) => {
+      this.loop.timers.schedule(this.#looking, nowMs + LOOK_MS);
+      this.look(nowMs);
+    },
+  };
 
   constructor(loop: Loop, settings: PlaneSettings, events: PlaneEvents) {
     this.loop = loop;
     this.network = settings.network;
+    this.limits = settings.limits;
+    this.waiting = new ByteBudget(settings.limits.waitingBytes);
+    this.kept = new ByteBudget(settings.limits.keptBytes, this.waiting);
+    this.requests = new Places(settings.limits.requests);
     this.#settings = settings;
     this.#events = events;
     this.#tunnelHost = {
@@ -106,11 +124,12 @@ export class Plane implements TunnelsHost {
       scratch: sockets,
       pool: this.#pool,
       identity: settings.identity,
-      waiting: undefined,
+      waiting: this.waiting,
     });
     this.chooser = new EndpointChooser(this.mesh, () => this.#self);
-    this.servers = new Servers(this, this.dialer);
+    this.servers = new Servers(this, this.dialer, settings.limits);
     this.#tunnels = new Tunnels(this);
+    loop.timers.schedule(this.#looking, loop.nowMs + LOOK_MS);
   }
 
   // --- What the control thread says
@@ -136,12 +155,29 @@ export class Plane implements TunnelsHost {
     for (const inner of this.inner) inner.meshChanged(context);
   }
 
+  /** Policies have changed: what they do not let in any more is cut. */
+  judgeAgain(): void {
+    for (const inner of this.inner) inner.judgeAgain();
+  }
+
+  /** Looks at every connection, whether it still moves. Comes by itself every {@link LOOK_MS}. */
+  look(nowMs: number): void {
+    for (const inner of this.inner) inner.look(nowMs);
+  }
+
   /** Takes over an accepted connection to port 15008, and tells when it is closed. */
   accept(fd: number): void {
     const remote = peerAddress(fd);
     const local = localAddress(fd);
     if (this.#tls === undefined || remote === undefined || local === undefined || this.#draining) {
       closeSocket(fd);
+      this.tunnelClosed();
+      return;
+    }
+    const full = this.#tunnels.fullFor(remote.ip);
+    if (full !== undefined) {
+      resetSocket(fd);
+      this.refused(remote.ip, full);
       this.tunnelClosed();
       return;
     }
@@ -165,6 +201,7 @@ export class Plane implements TunnelsHost {
   /** Cuts everything. */
   close(reason: string): void {
     this.#draining = true;
+    this.loop.timers.cancel(this.#looking);
     for (const inner of this.inner) inner.close(reason);
     for (const tunnel of this.#tunnels.all) {
       tunnel.close({ failed: false, reason, stage: 'open' });

@@ -91,6 +91,7 @@ export class WaypointWorker {
         return;
       case 'policies':
         this.#policies.apply(message.update, message.remove);
+        this.#plane.judgeAgain();
         return;
       case 'certificate':
         this.#plane.useCertificate(message.material);

@@ -11,6 +11,11 @@ const POD = {
   XDS_ADDRESS: 'istiod:15012',
 };
 
+function limitsOf(env: Readonly<Record<string, string>>): unknown {
+  const read = readConfig({ ...POD, ...env }, { cpus: 1 });
+  return read.kind === 'ok' ? read.config.limits : read.problems;
+}
+
 describe('readConfig() of the waypoint', () => {
   it('takes what istiod writes into a Deployment', () => {
     const read = readConfig({ ...POD, TERMINATION_GRACE_PERIOD_SECONDS: '30' }, { cpus: 8 });
@@ -24,6 +29,18 @@ describe('readConfig() of the waypoint', () => {
     });
     expect(config.xds).to.deep.include({ address: 'https://istiod:15012', onDemand: false });
     expect(config.xds.node.id).to.equal('waypoint~10.0.0.9~waypoint-1.shop~shop.svc.cluster.local');
+  });
+
+  it('limits idle streams, and bodies where that is wanted', () => {
+    expect(limitsOf({})).to.deep.equal({ requestBodyBytes: Infinity, streamIdleMs: 3_600_000 });
+    const given = {
+      WAYPOINT_REQUEST_BODY_MAX_BYTES: '1048576',
+      WAYPOINT_STREAM_IDLE_TIMEOUT: '0s',
+    };
+    expect(limitsOf(given)).to.deep.equal({ requestBodyBytes: 1_048_576, streamIdleMs: Infinity });
+    expect(limitsOf({ WAYPOINT_REQUEST_BODY_MAX_BYTES: '1MB' })).to.deep.equal([
+      'Cannot read WAYPOINT_REQUEST_BODY_MAX_BYTES="1MB": want a whole number from 0 to 1000000000000',
+    ]);
   });
 
   it('tells everything that is wrong', () => {

@@ -19,6 +19,7 @@ const UNUSED_FOR_MS = 60_000;
 class FakeChannel implements Channel {
   user!: ChannelUser;
   readonly queued = 0;
+  readonly overflows = false;
   readonly isOpen = true;
   finished = false;
 
@@ -71,9 +72,9 @@ describe('EndpointSessions', () => {
         return { cancel: () => undefined };
       },
     } as unknown as Dialer;
-    const host = { loop, staging: new SlabPool(SESSION_STAGING_BYTES, 1) };
-    const endpoint = {} as UpstreamEndpoint;
-    sessions = new EndpointSessions(host, dialer, endpoint, () => (isUnused = true));
+    const host = { loop, staging: new SlabPool(SESSION_STAGING_BYTES, 1), waiting: undefined };
+    const to = { endpoint: {} as UpstreamEndpoint, limits: { waitingPerEndpoint: 5 } };
+    sessions = new EndpointSessions(host, dialer, to, () => (isUnused = true));
   });
 
   function ask(name: string): void {
@@ -84,6 +85,7 @@ describe('EndpointSessions', () => {
         served.push(end.request(request, {}) ? name : `${name} refused`);
       },
       onServerFailed: (reason) => served.push(`${name}: ${reason}`),
+      onServerFull: () => served.push(`${name} has no place`),
     });
   }
 
@@ -113,6 +115,15 @@ describe('EndpointSessions', () => {
     connected().greet();
     expect(served).to.deep.equal(['a', 'b', 'c', 'd']);
     expect(dials.length).to.equal(1);
+  });
+
+  it('lets only so many wait', () => {
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) ask(name);
+    expect(served).to.deep.equal(['f has no place']);
+    connected().greet();
+    expect(served).to.deep.equal(['f has no place', 'a', 'b']);
+    ask('g');
+    expect(served).to.have.lengthOf(3);
   });
 
   it('remembers how many a server takes', () => {
@@ -151,6 +162,7 @@ describe('EndpointSessions', () => {
     const waiting = sessions.acquire(nobody, {
       onServer: () => served.push('too late'),
       onServerFailed: (reason) => served.push(reason),
+      onServerFull: (reason) => served.push(reason),
     });
     waiting.cancel();
     const channel = connected();
