@@ -45,6 +45,17 @@ export class LineCollector implements LineSink {
     this.#lines++;
   }
 
+  /** Takes over what another one has collected, as far as it fits. */
+  writeBatch({ text, lines, lost }: LineBatch): void {
+    this.#lost += lost;
+    if (this.#lines + lines > this.#linesMax || this.#text.length + text.length > CHARACTERS_MAX) {
+      for (const line of text.split('\n')) if (line !== '') this.writeLine(line);
+      return;
+    }
+    this.#text += text;
+    this.#lines += lines;
+  }
+
   /** Everything collected so far; undefined when there is nothing. */
   take(): LineBatch | undefined {
     if (this.#lines === 0 && this.#lost === 0) return undefined;
@@ -87,10 +98,7 @@ export class LineWriter implements LineSink {
 
   /** Writes what another thread collected. */
   writeBatch(batch: LineBatch): void {
-    this.#countLost(batch.lost);
-    for (const line of batch.text.split('\n')) {
-      if (line !== '') this.#collected.writeLine(line);
-    }
+    this.#collected.writeBatch(batch);
     this.#next();
   }
 
