@@ -11,6 +11,7 @@ import {
   RewriteSchema,
 } from '#api/gen/waypoint_pb.ts';
 
+import { translateCors } from './route-cors.ts';
 import { isBlank, list, record, text, type Written } from './written.ts';
 
 export type TranslatedFilters =
@@ -18,10 +19,17 @@ export type TranslatedFilters =
   /** What the filters would do is not left out in silence: the rule can't be carried out. */
   | { readonly kind: 'invalid'; readonly reason: string };
 
+/** What changes where a request goes, or whether, can't wait until a backend is drawn. */
+const OF_RULES: readonly unknown[] = ['RequestRedirect', 'CORS'];
+
 /** The `filters` of a rule or of a backend, all or none. */
-export function translateFilters(written: unknown): TranslatedFilters {
+export function translateFilters(written: unknown, of: 'rule' | 'backend'): TranslatedFilters {
   const filters: Filter[] = [];
   for (const one of list(written)) {
+    const { type } = record(one);
+    if (of === 'backend' && OF_RULES.includes(type)) {
+      return { kind: 'invalid', reason: `filter ${JSON.stringify(type)} can not be a backend's` };
+    }
     const filter = translateFilter(record(one));
     if (typeof filter === 'string') return { kind: 'invalid', reason: filter };
     filters.push(filter);
@@ -40,6 +48,11 @@ function translateFilter(written: Written): Filter | string {
       return redirect(record(written['requestRedirect']));
     case 'URLRewrite':
       return rewrite(record(written['urlRewrite']));
+    case 'CORS': {
+      const cors = translateCors(record(written['cors']));
+      if (typeof cors === 'string') return cors;
+      return create(FilterSchema, { kind: { case: 'cors', value: cors } });
+    }
     default:
       return `filter ${JSON.stringify(written['type'])} is not supported`;
   }
@@ -90,6 +103,7 @@ function pairs(written: unknown): { readonly name: string; readonly value: strin
 }
 
 const REDIRECT_STATUS = 302;
+const SCHEMES: readonly unknown[] = ['http', 'https'];
 const REDIRECT_STATUSES: readonly unknown[] = [301, 302, 303, 307, 308];
 
 function redirect({ scheme, hostname, path, port, statusCode }: Written): Filter | string {
@@ -98,6 +112,9 @@ function redirect({ scheme, hostname, path, port, statusCode }: Written): Filter
   const status = statusCode ?? REDIRECT_STATUS;
   if (!REDIRECT_STATUSES.includes(status))
     return `a redirect can not have the status ${JSON.stringify(status)}`;
+  if (!isBlank(scheme) && !SCHEMES.includes(scheme))
+    return `a redirect can not have the scheme ${JSON.stringify(scheme)}`;
+  if (!isHostname(hostname)) return `${JSON.stringify(hostname)} is no host name`;
   const value = create(RedirectSchema, {
     scheme: text(scheme) ?? '',
     hostname: text(hostname) ?? '',
@@ -109,6 +126,7 @@ function redirect({ scheme, hostname, path, port, statusCode }: Written): Filter
 }
 
 function rewrite({ hostname, path }: Written): Filter | string {
+  if (!isHostname(hostname)) return `${JSON.stringify(hostname)} is no host name`;
   const rewritten = pathRewrite(path);
   if (typeof rewritten === 'string') return rewritten;
   const value = create(RewriteSchema, {
@@ -116,6 +134,11 @@ function rewrite({ hostname, path }: Written): Filter | string {
     ...(rewritten === undefined ? {} : { path: rewritten }),
   });
   return create(FilterSchema, { kind: { case: 'rewrite', value } });
+}
+
+/** Of what becomes part of a head; it may be left out. */
+function isHostname(value: unknown): boolean {
+  return isBlank(value) || (typeof value === 'string' && /^[0-9A-Za-z.-]*$/.test(value));
 }
 
 function pathRewrite(written: unknown): PathRewrite | string | undefined {

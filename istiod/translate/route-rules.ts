@@ -55,7 +55,7 @@ export function translateRules(
     if (readable.length < matches.length)
       problems.push({ kind: 'value', message: `rule ${index} has matches that can not be read` });
     if (matches.length > 0 && readable.length === 0) return [];
-    const filters = translateFilters(rule['filters']);
+    const filters = translateFilters(rule['filters'], 'rule');
     const timeouts = timeoutsOf(rule['timeouts']);
     const retry = retryOf(rule['retry']);
     const values = [timeouts, retry].filter((one) => typeof one === 'string');
@@ -108,7 +108,7 @@ function backendOf(
   if (!isPort(number)) return invalid('backend-port', `${what}: a port must be named`);
   if (!service.ports.some((port) => port.number === number))
     return invalid('backend-port', `${what} has no port ${number}`);
-  const filters = translateFilters(ref['filters']);
+  const filters = translateFilters(ref['filters'], 'backend');
   if (filters.kind === 'invalid') return invalid('filter', filters.reason);
   const { namespace, hostname } = service;
   return create(BackendSchema, {

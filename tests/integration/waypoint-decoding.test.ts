@@ -20,6 +20,8 @@ const regex = (value: string) => ({ matches: [{ path: { type: 'RegularExpression
 const header = (name: string, value: string) => ({
   filters: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name, value }] } }],
 });
+const cors = (given: object) => ({ filters: [{ type: 'CORS', cors: given }] });
+const rewrite = (urlRewrite: object) => ({ filters: [{ type: 'URLRewrite', urlRewrite }] });
 const backend = (ref: object) => ({ backendRefs: [ref] });
 const path = (value: string) => ({ to: [{ operation: { paths: [value] } }] });
 const when = (key: string, ...values: readonly string[]) => ({ when: [{ key, values }] });
@@ -43,6 +45,16 @@ const RULES: readonly object[] = [
   header('a', 'snow ☃'),
   { filters: [{ type: 'RequestMirror' }] },
   { filters: [{ type: 'CORS' }] },
+  cors({ allowOrigins: ['*', 'https://*.a.test', 'http://[::1]:80'], allowMethods: ['*'] }),
+  cors({ allowOrigins: ['https://a/b'] }),
+  cors({ allowOrigins: ['https://*.*'] }),
+  cors({ allowOrigins: ['https://'] }),
+  cors({ allowHeaders: ['a b'], exposeHeaders: ['x-a'], allowCredentials: true }),
+  cors({ maxAge: 0 }),
+  rewrite({ hostname: 'a b' }),
+  rewrite({ path: { type: 'ReplaceFullPath', replaceFullPath: 'a\r\nb' } }),
+  rewrite({ path: { type: 'ReplacePrefixMatch', replacePrefixMatch: '' } }),
+  { filters: [{ type: 'RequestRedirect', requestRedirect: { scheme: 'ftp' } }] },
   { filters: [{ type: 'URLRewrite', urlRewrite: { path: { type: 'Other' } } }] },
   { filters: [{ type: 'RequestRedirect', requestRedirect: { statusCode: 200 } }] },
   { timeouts: { request: '1h', backendRequest: '1.5s' } },
@@ -50,6 +62,7 @@ const RULES: readonly object[] = [
   backend({ name: 'shelf', port: 80 }),
   backend({ name: 'gone', port: 80 }),
   backend({ name: 'shelf', port: 80, filters: [{ type: 'RequestMirror' }] }),
+  backend({ name: 'shelf', port: 80, filters: [{ type: 'CORS' }] }),
   backend({ group: 'example.com', kind: 'Bucket', name: 'b' }),
 ];
 

@@ -7,6 +7,7 @@ import { invariant } from '#common/assert.ts';
 import { namespacedHost } from '#dataplane/state/names.ts';
 import type { MeshView } from '#dataplane/state/view.ts';
 
+import { corsAnswer } from '../filters/cors.ts';
 import { evaluate, type PolicyNotice, type PolicyVerdict } from '../policy/evaluate.ts';
 import type { PolicySet } from '../policy/policy-set.ts';
 import type { RequestMessage } from '../request/head.ts';
@@ -113,6 +114,19 @@ function follow(
   { rule, pathPrefix, by }: Followed,
 ): Decision {
   if (rule.invalid !== undefined) return answer(by, 500, '', `invalid_route: ${rule.invalid}`);
+  if (rule.cors === undefined) return lead(sources, request, { rule, pathPrefix, by });
+  const cors = corsAnswer(rule.cors, request);
+  if (cors.kind === 'preflight') {
+    return { ...answer(by, 200, '', 'cors_preflight'), fields: cors.fields };
+  }
+  return withFields(lead(sources, request, { rule, pathPrefix, by }), cors.fields);
+}
+
+function lead(
+  sources: DecisionSources,
+  request: RequestMessage,
+  { rule, pathPrefix, by }: Followed,
+): Decision {
   const redirect = rule.filters.find((filter) => filter.kind === 'redirect');
   if (redirect !== undefined) return redirected(request, redirect, pathPrefix, by);
   const backend = pickBackend(rule, sources.random);
@@ -204,6 +218,18 @@ function editsFor(rule: RouteRule, backend: RouteBackend): RulePlan {
   };
   editsOfBackend.set(backend, edits);
   return edits;
+}
+
+/** What the answer is to say beside what it says; of the same names only `vary` may be there several times. */
+function withFields(decision: Decision, fields: readonly Header[]): Decision {
+  if (fields.length === 0) return decision;
+  if (decision.kind === 'answer') return { ...decision, fields: [...decision.fields, ...fields] };
+  const edits = madeEdits({
+    set: fields.filter(([name]) => name !== 'vary'),
+    add: fields.filter(([name]) => name === 'vary'),
+  });
+  const responsePlan = { edits: inOrder(decision.responsePlan.edits ?? NO_EDITS, edits) };
+  return { ...decision, responsePlan: { ...decision.responsePlan, ...responsePlan } };
 }
 
 /** What `second` drops goes, also when `first` has put it there. */

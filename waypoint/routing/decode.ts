@@ -13,7 +13,7 @@ import {
   type Rule as WireRule,
 } from '#api/gen/waypoint_pb.ts';
 import { headEdits } from '#codec/http1/edits.ts';
-
+import { type CorsRules, originRule } from '../filters/cors.ts';
 import { comparablePath, sendableTarget } from '../request/normalize.ts';
 import type {
   NamedRule,
@@ -113,7 +113,10 @@ function ruleOf(
     route: key,
     name: wire.name === '' ? String(index) : wire.name,
     matches: wire.matches.map((match) => matchOf(match, reading)),
-    filters: wire.filters.flatMap((filter) => filterOf(filter, reading)),
+    filters: wire.filters.flatMap((filter) =>
+      filter.kind.case === 'cors' ? [] : filterOf(filter, reading),
+    ),
+    cors: corsOf(wire.filters, reading),
     backends: wire.backends.map((backend) => backendOf(backend, reading)),
     requestTimeoutMs: timeoutOf(timeouts?.requestMs),
     attemptTimeoutMs: timeoutOf(timeouts?.backendRequestMs),
@@ -204,6 +207,33 @@ function filterOf({ kind }: WireFilter, reading: Reading): readonly RouteFilter[
       reading.problem(`filter "${kind.case ?? 'of an unknown kind'}" is not served`);
       return [];
   }
+}
+
+/** A rule has one at most. */
+function corsOf(filters: readonly WireFilter[], reading: Reading): CorsRules | undefined {
+  const [found] = filters.flatMap(({ kind }) => (kind.case === 'cors' ? [kind.value] : []));
+  if (found === undefined) return undefined;
+  const { allowOrigins, allowMethods, allowHeaders, exposeHeaders } = found;
+  const origins = allowOrigins.flatMap((origin) => {
+    const rule = origin === '*' ? undefined : originRule(origin);
+    if (rule === undefined && origin !== '*') {
+      reading.problem(`${JSON.stringify(origin)} is no origin`);
+    }
+    return rule ?? [];
+  });
+  const names = (given: readonly string[]): string => {
+    const bad = given.find((name) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name));
+    if (bad !== undefined) reading.problem(`${JSON.stringify(bad)} can't be allowed to pages`);
+    return given.includes('*') ? '*' : given.join(', ');
+  };
+  return {
+    origins: allowOrigins.includes('*') ? 'any' : origins,
+    credentials: found.allowCredentials,
+    methods: names(allowMethods),
+    requestHeaders: names(allowHeaders),
+    exposedHeaders: names(exposeHeaders),
+    maxAgeS: found.maxAgeS,
+  };
 }
 
 function editsOf(

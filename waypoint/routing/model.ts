@@ -1,5 +1,6 @@
 import type { RequestPlan } from '#codec/http1/write.ts';
 
+import type { CorsRules } from '../filters/cors.ts';
 import type { WholeText } from './regex.ts';
 
 /** A service by its name, which need not exist. */
@@ -75,6 +76,7 @@ export interface RouteRule {
   readonly matches: readonly RouteMatch[];
   readonly filters: readonly RouteFilter[];
   readonly backends: readonly RouteBackend[];
+  readonly cors: CorsRules | undefined;
   readonly requestTimeoutMs: number | undefined;
   readonly attemptTimeoutMs: number | undefined;
   readonly retry: RouteRetry | undefined;

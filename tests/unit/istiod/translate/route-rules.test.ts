@@ -158,6 +158,24 @@ describe('translateRules() filters', () => {
       },
       { rewrite: { hostname: 'b.test', path: { full: '/b' } } },
     ],
+    [
+      {
+        type: 'CORS',
+        cors: { allowOrigins: ['https://*.a.test'], allowMethods: ['GET'], allowCredentials: true },
+      },
+      {
+        cors: {
+          allowOrigins: ['https://*.a.test'],
+          allowMethods: ['GET'],
+          allowCredentials: true,
+          maxAgeS: 5,
+        },
+      },
+    ],
+    [{ type: 'CORS', cors: { maxAge: 60 } }, { cors: { maxAgeS: 60 } }],
+    [{ type: 'CORS', cors: { maxAge: 0 } }, 'cors.maxAge can not be 0'],
+    [{ type: 'CORS', cors: { allowOrigins: ['a'] } }, 'cors.allowOrigins can not be "a"'],
+    [{ type: 'CORS', cors: { allowHeaders: ['a b'] } }, 'cors.allowHeaders can not be "a b"'],
     [{ type: 'RequestMirror' }, 'filter "RequestMirror" is not supported'],
     [{ type: 'ExtensionRef' }, 'filter "ExtensionRef" is not supported'],
     [
@@ -175,6 +193,12 @@ describe('translateRules() filters', () => {
       { type: 'RequestRedirect', requestRedirect: { statusCode: 200 } },
       'a redirect can not have the status 200',
     ],
+    [
+      { type: 'RequestRedirect', requestRedirect: { scheme: 'ftp' } },
+      'a redirect can not have the scheme "ftp"',
+    ],
+    [{ type: 'RequestRedirect', requestRedirect: { hostname: 'a b' } }, '"a b" is no host name'],
+    [{ type: 'URLRewrite', urlRewrite: { hostname: 'a:1' } }, '"a:1" is no host name'],
     [
       { type: 'URLRewrite', urlRewrite: { path: { type: 'Other' } } },
       'a path can not be replaced by "Other"',
@@ -239,6 +263,11 @@ describe('translateRules() backends', () => {
       'another kind',
       { group: 'example.com', kind: 'Bucket', name: 'shelf', port: 80 },
       { port: 80, weight: 1, invalid: 'backend of kind "Bucket" is not supported' },
+    ],
+    [
+      'a redirect',
+      { name: 'shelf', port: 80, filters: [{ type: 'RequestRedirect', requestRedirect: {} }] },
+      { port: 80, weight: 1, invalid: 'filter "RequestRedirect" can not be a backend\'s' },
     ],
     [
       'a filter that is not supported',

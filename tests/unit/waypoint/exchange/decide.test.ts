@@ -158,6 +158,57 @@ describe('decide()', () => {
     });
   }
 
+  describe('with CORS', () => {
+    const cors = {
+      kind: { case: 'cors', value: { allowOrigins: ['https://a.test'], maxAgeS: 5 } },
+    };
+    const page = { headers: [['origin', 'https://a.test']] } as const;
+    const preflight = {
+      method: 'OPTIONS',
+      headers: [...page.headers, ['access-control-request-method', 'PUT']],
+    } as const;
+
+    it('answers a page that asks, when the policies let it in', () => {
+      const decision = decided(ruled({ filters: [cors] }), preflight);
+      expect(decision).to.include({ kind: 'answer', status: 200, details: 'cors_preflight' });
+      expect(decision).to.have.deep.property('fields', [
+        ['access-control-allow-origin', 'https://a.test'],
+        ['vary', 'Origin'],
+        ['access-control-max-age', '5'],
+      ]);
+      const policies = [
+        policy('d', { action: Action.DENY, rules: [{ to: [{ methods: [exact('OPTIONS')] }] }] }),
+      ];
+      expect(decided({ ...ruled({ filters: [cors] }), policies }, preflight)).to.include({
+        status: 403,
+      });
+    });
+
+    it('puts its own permission in the place of the server’s, whatever else the rule edits', () => {
+      const value = { set: [{ name: 'access-control-allow-origin', value: '*' }] };
+      const filters = [cors, { kind: { case: 'responseHeaders', value } }];
+      const { responsePlan } = decided(ruled({ filters }), page) as Decision & { kind: 'forward' };
+      expect(responsePlan.edits?.appended).to.deep.equal([
+        ['access-control-allow-origin', 'https://a.test'],
+        ['vary', 'Origin'],
+      ]);
+      expect(responsePlan.edits?.dropped.map(({ name }) => name)).to.include(
+        'access-control-allow-origin',
+      );
+    });
+
+    it('lets a page see a redirect, and changes nothing for others', () => {
+      const redirect = { kind: { case: 'redirect', value: { status: 302, hostname: 'far' } } };
+      const seen = decided(ruled({ filters: [cors, redirect] }), page);
+      expect(seen).to.have.deep.property('fields', [
+        ['location', 'http://far/'],
+        ['access-control-allow-origin', 'https://a.test'],
+        ['vary', 'Origin'],
+      ]);
+      expect(decided(ruled({ filters: [cors] }))).to.have.deep.property('responsePlan', {});
+    });
+  });
+
   for (const [matched, replaced, path, wanted] of [
     ['/a', '/z', '/a/b?c', '/z/b?c'],
     ['/a/', '/z/', '/a/b', '/z/b'],

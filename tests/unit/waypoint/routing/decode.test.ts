@@ -48,8 +48,26 @@ describe('decodeRoute()', () => {
     ],
     [
       'a filter that is not served',
-      { rules: [{ filters: [{ kind: { case: 'cors', value: {} } }] }] },
-      'filter "cors" is not served',
+      { rules: [{ filters: [{ kind: { case: 'mirror', value: {} } }] }] },
+      'filter "mirror" is not served',
+    ],
+    [
+      'pages of what is no origin, and what is no name',
+      {
+        rules: [
+          {
+            filters: [
+              {
+                kind: {
+                  case: 'cors',
+                  value: { allowOrigins: ['*', 'a b'], allowMethods: ['GET\r\nx: y'] },
+                },
+              },
+            ],
+          },
+        ],
+      },
+      '"a b" is no origin, "GET\\r\\nx: y" can\'t be allowed to pages',
     ],
     [
       'a header that frames the message',
