@@ -2,8 +2,9 @@ import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } fro
 import { createServer } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { isIPv6 } from 'node:net';
+import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { createGzip, gzip } from 'node:zlib';
 
 import { parseIp } from '#common/net/address.ts';
 
@@ -20,7 +21,8 @@ export interface AdminResponse {
   readonly status: number;
   /** Plain text when not given. */
   readonly contentType?: string;
-  readonly body: string;
+  /** In pieces when it may be very large: each is made when the last one has gone out. */
+  readonly body: string | AsyncIterable<string>;
 }
 
 export interface AdminRoute {
@@ -184,6 +186,7 @@ async function send(
 ): Promise<void> {
   response.statusCode = status;
   response.setHeader('content-type', contentType ?? 'text/plain; charset=utf-8');
+  if (typeof body !== 'string') return sendPieces(request, response, body);
   let bytes: Buffer = Buffer.from(body);
   if (body.length >= COMPRESS_FROM_CHARACTERS) {
     response.setHeader('vary', 'accept-encoding');
@@ -194,6 +197,27 @@ async function send(
   }
   response.setHeader('content-length', bytes.length);
   response.end(bytes);
+}
+
+async function sendPieces(
+  request: IncomingMessage,
+  response: ServerResponse,
+  pieces: AsyncIterable<string>,
+): Promise<void> {
+  response.setHeader('vary', 'accept-encoding');
+  const compress = acceptsGzip(request.headers['accept-encoding']);
+  if (compress) response.setHeader('content-encoding', 'gzip');
+  if (request.method === 'HEAD') {
+    response.end();
+    return;
+  }
+  try {
+    if (compress) await pipeline(pieces, createGzip(), response);
+    else await pipeline(pieces, response);
+  } catch (error) {
+    // Whoever asked has gone: nothing is wrong here.
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
 }
 
 /** RFC 9110, section 12.5.3: named (or `*`) and not with a weight of 0. */

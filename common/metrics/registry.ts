@@ -1,13 +1,7 @@
-import {
-  Counter,
-  Gauge,
-  type MetricValueWithName,
-  type OpenMetricsContentType,
-  Histogram as PrometheusHistogram,
-  Registry,
-} from 'prom-client';
+import { Counter, Gauge, type OpenMetricsContentType, Registry } from 'prom-client';
 
 import type { HistogramReading } from './histogram.ts';
+import { type HistogramFamily, histogramText } from './histogram-text.ts';
 
 /** One number of a metric, with its labels in the order in which they are written. */
 export interface Sample {
@@ -25,20 +19,6 @@ export interface MetricFamily {
   readonly read: () => readonly Sample[] | Promise<readonly Sample[]>;
 }
 
-/** A metric of many amounts: how many were at most so much, for each set of labels. */
-export interface HistogramFamily {
-  readonly name: string;
-  readonly help: string;
-  readonly kind: 'histogram';
-  readonly read: () => readonly HistogramSample[];
-}
-
-export interface HistogramSample {
-  /** As in {@link Sample}. */
-  readonly labels: Readonly<Record<string, string>>;
-  readonly reading: HistogramReading;
-}
-
 /** The text formats that Prometheus reads. */
 export type ExpositionFormat = 'prometheus' | 'openmetrics';
 
@@ -53,22 +33,52 @@ export class MetricsRegistry {
   readonly #prometheus = new Registry();
   readonly #openMetrics = new Registry<OpenMetricsContentType>();
 
+  readonly #histograms: readonly HistogramFamily[];
+  readonly #hasOthers: boolean;
+
   constructor(families: readonly (MetricFamily | HistogramFamily)[]) {
     this.#openMetrics.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
-    for (const family of families) {
+    const others = families.filter((family) => family.kind !== 'histogram');
+    this.#histograms = families.filter((family) => family.kind === 'histogram');
+    this.#hasOthers = others.length > 0;
+    const names = new Set<string>();
+    for (const { name } of families) {
+      if (names.has(name)) throw new Error(`There are two metrics of the name ${name}`);
+      names.add(name);
+    }
+    for (const family of others) {
       for (const registry of [this.#prometheus, this.#openMetrics]) {
         registry.registerMetric(metricOf(family));
       }
     }
   }
 
-  render(format: ExpositionFormat): Promise<string> {
-    return format === 'openmetrics' ? this.#openMetrics.metrics() : this.#prometheus.metrics();
+  async render(format: ExpositionFormat): Promise<string> {
+    let text = '';
+    for await (const piece of this.pieces(format)) text += piece;
+    return text;
+  }
+
+  /** The same in pieces, histograms last: theirs may be very large. */
+  async *pieces(format: ExpositionFormat): AsyncGenerator<string> {
+    const isOpen = format === 'openmetrics';
+    const registry = isOpen ? this.#openMetrics : this.#prometheus;
+    const others = this.#hasOthers ? await registry.metrics() : '';
+    yield isOpen && this.#hasOthers ? others.slice(0, -OPENMETRICS_END.length) : others;
+    let isFirst = !this.#hasOthers;
+    for (const family of this.#histograms) {
+      // An empty line stands between two families where the format has it.
+      if (!isFirst && !isOpen) yield '\n';
+      isFirst = false;
+      yield* histogramText(family);
+    }
+    if (isOpen) yield OPENMETRICS_END;
   }
 }
 
-function metricOf(family: MetricFamily | HistogramFamily): Counter | Gauge | PrometheusHistogram {
-  if (family.kind === 'histogram') return new ReadHistogram(family);
+const OPENMETRICS_END = '# EOF\n';
+
+function metricOf(family: MetricFamily): Counter | Gauge {
   return family.kind === 'counter' ? new ReadCounter(family) : new ReadGauge(family);
 }
 
@@ -123,37 +133,6 @@ class ReadGauge extends Gauge {
   override async get(): ReturnType<Gauge['get']> {
     return { ...(await super.get()), values: await write(this.#family) };
   }
-}
-
-class ReadHistogram extends PrometheusHistogram {
-  readonly #family: HistogramFamily;
-
-  constructor(family: HistogramFamily) {
-    super({ name: family.name, help: family.help, registers: [] });
-    this.#family = family;
-  }
-
-  /** What the registry asks a histogram for; the library's types don't know it. */
-  getForPromString(): object {
-    const { name, help, read } = this.#family;
-    const values: HistogramLine[] = [];
-    for (const { labels: sharedLabels, reading } of read()) {
-      const { buckets, sum, count } = reading;
-      const line = (of: string, value: number, labels: HistogramLine['labels'] = {}): void => {
-        values.push({ metricName: `${name}_${of}`, value, labels, sharedLabels });
-      };
-      for (const { atMost, count: below } of buckets) line('bucket', below, { le: atMost });
-      line('bucket', count, { le: '+Inf' });
-      line('sum', sum);
-      line('count', count);
-    }
-    return { name, help, type: 'histogram', aggregator: 'sum', values };
-  }
-}
-
-interface HistogramLine extends MetricValueWithName<'le'> {
-  /** The library keeps the text of these, by the object. */
-  readonly sharedLabels: Readonly<Record<string, string>>;
 }
 
 /** A histogram without labels. */

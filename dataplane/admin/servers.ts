@@ -84,7 +84,7 @@ export async function openAdmin(
 
 /** 15020: metrics for Prometheus, under the two paths that scrape configurations use. */
 export async function openStats(
-  render: (format: ExpositionFormat) => Promise<string>,
+  render: (format: ExpositionFormat) => Promise<AdminResponse['body']>,
   listening: Listening & { readonly ipv6: boolean },
 ): Promise<AdminServer> {
   const route: AdminRoute = {

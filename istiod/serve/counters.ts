@@ -1,10 +1,6 @@
 import { Histogram } from '#common/metrics/histogram.ts';
-import {
-  type HistogramFamily,
-  type MetricFamily,
-  single,
-  singleHistogram,
-} from '#common/metrics/registry.ts';
+import type { HistogramFamily } from '#common/metrics/histogram-text.ts';
+import { type MetricFamily, single, singleHistogram } from '#common/metrics/registry.ts';
 import { shortType } from '#xds/resource.ts';
 
 /** Seconds: those that dashboards know, and below them those in which we are. */

@@ -61,7 +61,7 @@ export async function openPages(from: PageSources): Promise<readonly AdminServer
   } as const;
   const render: Parameters<typeof openStats>[0] = async (format) => {
     await workers.collect();
-    return await registry.render(format);
+    return registry.pieces(format);
   };
   return await Promise.all([
     openReadiness(readiness, { port: ports.readiness, ipv6, onError }),

@@ -1,4 +1,5 @@
-import type { HistogramFamily, MetricFamily } from '#common/metrics/registry.ts';
+import type { HistogramFamily, HistogramSample } from '#common/metrics/histogram-text.ts';
+import type { MetricFamily } from '#common/metrics/registry.ts';
 
 import { namedRequestLabels } from './request-labels.ts';
 import type { RequestMetrics } from './request-metrics.ts';
@@ -26,10 +27,12 @@ export function requestFamilies(
     kind: 'histogram',
     name,
     help,
-    read: () =>
-      totals
-        .series()
-        .map((series) => ({ labels: labelsOf(series), reading: series.histogram(amount) })),
+    // One at a time: there may be thousands.
+    *read(): Generator<HistogramSample> {
+      for (const series of totals.series()) {
+        yield { labels: labelsOf(series), reading: series.histogram(amount) };
+      }
+    },
   });
   return [
     counter(

@@ -5,8 +5,8 @@ import type { ExchangeRecord } from '../exchange/record.ts';
 import { COARSEST_LABELS, coarseLabels, grpcStatusLabel, requestLabels } from './request-labels.ts';
 import { NUMBERS_PER_SERIES, RequestSeries } from './request-series.ts';
 
-// A series is 70 lines of a scrape, some 50 KB: 2,000 of them are what a scrape can still carry, and several times what
-// a namespace's callers, endpoints and outcomes make.
+// A series is 70 lines of a scrape, some 60 KB: 2,000 of them are what a reader can still take (120 MB, compressed 1 MB),
+// and several times what a namespace's callers, endpoints and outcomes make.
 const SERIES_MAX = 2_000;
 /** Beside them, for outcomes only. */
 const COARSE_SERIES_MAX = 200;

@@ -41,6 +41,21 @@ function open(
   });
 }
 
+const pieces = (): AdminRoute => ({
+  methods: ['GET'],
+  handle: () => ({
+    status: 200,
+    body: (async function* () {
+      for (const line of long.split(/(?<=\n)/)) yield line;
+    })(),
+  }),
+});
+
+async function* failing(): AsyncGenerator<string> {
+  yield 'begun\n'.repeat(100_000);
+  throw new Error('no more numbers');
+}
+
 const tellLocal: AdminRoute['handle'] = ({ local }) => ({ status: 200, body: String(local) });
 
 function urlOf(server: AdminServer, path: string): string {
@@ -90,6 +105,64 @@ describe('openAdminServer()', () => {
     const response = await fetch(urlOf(server, '/echo'));
     expect(response.status).to.equal(405);
     expect(response.headers.get('allow')).to.equal('POST');
+  });
+
+  it('answers in pieces, compressed for those who accept it', async () => {
+    await using server = await open([['/pieces', pieces()]]);
+    const url = urlOf(server, '/pieces');
+    expect(await curl(url)).to.equal(long);
+    expect(await curl('-D-', '-o', '/dev/null', url)).to.match(/transfer-encoding: chunked/i);
+    expect(await curl('--compressed', url)).to.equal(long);
+    expect(await curl('-D-', '-o', '/dev/null', '--compressed', url)).to.match(
+      /content-encoding: gzip/i,
+    );
+    expect(await curl('-I', url)).to.match(/^HTTP\/1.1 200 OK\r\n/);
+  });
+
+  it('makes no more pieces than the client takes', async () => {
+    let made = 0;
+    const stopped = Promise.withResolvers<void>();
+    async function* endless(): AsyncGenerator<string> {
+      try {
+        for (;;) {
+          made++;
+          yield 'x'.repeat(100_000);
+        }
+      } finally {
+        stopped.resolve();
+      }
+    }
+    const problems: unknown[] = [];
+    const route: AdminRoute = {
+      methods: ['GET'],
+      handle: () => ({ status: 200, body: endless() }),
+    };
+    await using server = await open([['/endless', route]], (_path, error) => problems.push(error));
+    const socket = connect(server.ports[0] ?? 0, '127.0.0.1');
+    socket.write('GET /endless HTTP/1.1\r\nhost: a\r\n\r\n');
+    await once(socket, 'readable');
+    socket.destroy();
+    // It ends when the client goes, and that is nobody's fault.
+    await stopped.promise;
+    expect(made).to.be.below(1_000);
+    expect(problems).to.deep.equal([]);
+  });
+
+  it('cuts an answer whose pieces fail, so that it does not look complete', async () => {
+    const problems: string[] = [];
+    const route: AdminRoute = {
+      methods: ['GET'],
+      handle: () => ({ status: 200, body: failing() }),
+    };
+    await using server = await open([['/failing', route]], (path, error) =>
+      problems.push(`${path} ${String(error)}`),
+    );
+    // 18: the transfer ended with less than was announced.
+    const failure = await curl(urlOf(server, '/failing')).catch(
+      (error: { code: number }) => error.code,
+    );
+    expect(failure).to.be.oneOf([18, 56]);
+    expect(problems).to.deep.equal(['/failing Error: no more numbers']);
   });
 
   it('compresses long answers for those who accept it', async () => {

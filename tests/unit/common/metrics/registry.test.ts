@@ -19,6 +19,10 @@ const opened: MetricFamily = {
   ],
 };
 
+function withoutLabels(text: string): readonly string[] {
+  return text.split('\n').filter((line) => !line.includes('{'));
+}
+
 describe('MetricsRegistry', () => {
   it('writes the Prometheus format', async () => {
     const registry = new MetricsRegistry([opened, single('gauge', 'rooms', 'Rooms', () => 2)]);
@@ -95,6 +99,30 @@ describe('MetricsRegistry', () => {
       String.raw`waits_bucket{le="+Inf",room="at\"tic"} 1`,
       String.raw`waits_sum{room="at\"tic"} 2`,
       String.raw`waits_count{room="at\"tic"} 1`,
+      '',
+    ]);
+  });
+
+  it('writes histograms behind all others', async () => {
+    const waits = singleHistogram('waits', 'Wait\\s\n', () => new Histogram([1]).read());
+    const registry = new MetricsRegistry([waits, opened]);
+    const histogram = [String.raw`# HELP waits Wait\\s\n`, '# TYPE waits histogram'];
+    expect(withoutLabels(await registry.render('prometheus'))).to.deep.equal([
+      '# HELP doors_opened_total Doors opened',
+      '# TYPE doors_opened_total counter',
+      '',
+      ...histogram,
+      'waits_sum 0',
+      'waits_count 0',
+      '',
+    ]);
+    expect(withoutLabels(await registry.render('openmetrics'))).to.deep.equal([
+      '# HELP doors_opened Doors opened',
+      '# TYPE doors_opened counter',
+      ...histogram,
+      'waits_sum 0',
+      'waits_count 0',
+      '# EOF',
       '',
     ]);
   });
