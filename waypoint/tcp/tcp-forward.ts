@@ -218,6 +218,10 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    // Streams are kept for what nobody has taken, and hold up the others of their tunnel.
+    this.onDrained();
+    if (this.#clientOwed > 0) this.#client.consume(this.#clientOwed);
+    this.#clientOwed = 0;
     this.#dialing?.cancel();
     this.#kept.clear();
     const uid = this.#record.endpoint?.workload.uid;
