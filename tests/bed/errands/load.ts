@@ -1,12 +1,15 @@
 import { once } from 'node:events';
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Metadata } from '@grpc/grpc-js';
 
 import { peerClient } from './grpc.ts';
 
 const DEADLINE_MS = 60_000;
+/** Between an answer and the next request of its kind: what is asked must not keep the machine from everything else. */
+const PAUSE_MS = 5;
 
 export interface LoadGiven {
   /** `http1`: keeps its connections. `http2`: keeps to one connection. `grpc`: conversations of some messages. */
@@ -46,6 +49,7 @@ export async function beginLoad({ kind, target, width }: LoadGiven): Promise<num
         (error: unknown) => load.failures.push(String(error)),
       );
       started.resolve();
+      await sleep(PAUSE_MS);
     }
   };
   const ended = Promise.all(Array.from({ length: width }, loop));

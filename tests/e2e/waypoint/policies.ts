@@ -49,6 +49,9 @@ export function thePolicies(on: () => Stage): void {
     const refused = await guest.do('grpcCall', call);
     expect(refused).to.deep.include({ code: status.PERMISSION_DENIED, details: DENIED, texts: [] });
     expect((await till.do('grpcCall', call)).code).to.equal(status.OK);
+    const policies = ['authorizationpolicy', 'readers', 'guests-delete-nothing'];
+    const accepted = ['--for=condition=WaypointAccepted', '--timeout=60s'];
+    await mesh.kubectl.must(['wait', '-n', SHOP, ...policies, ...accepted]);
     const identity = `src.identity="spiffe://cluster.local/ns/${SHOP}/sa/guest"`;
     const deny = `policy="${SHOP}/guests-delete-nothing, rule 0"`;
     await untilLogged(stage, identity, 'path="/judged?DELETE"', 'status=403', deny);

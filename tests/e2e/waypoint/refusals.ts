@@ -195,6 +195,15 @@ spec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, p
       '--for=condition=Accepted',
       '--timeout=60s',
     ]);
+    await mesh.until('the policy says what it is for', async () => {
+      const get = ['get', 'authorizationpolicy', '-n', SHOP, 'lost', '-o', 'json'];
+      const { status } = JSON.parse(await mesh.kubectl.must(get)) as {
+        readonly status?: { readonly conditions: readonly (Condition & { message: string })[] };
+      };
+      const found = status?.conditions.find(({ type }) => type === 'WaypointAccepted');
+      const said = `${found?.status} ${found?.reason} ${found?.message}`;
+      return said === `False TargetNotFound Service ${SHOP}/nowhere was not found`;
+    });
     expect((await mesh.client.get(GATEWAYS, 'other', SHOP))['status']).to.equal(undefined);
     const deployments = await mesh.kubectl.must(['get', 'deployment', '-n', SHOP, '-o', 'name']);
     expect(deployments.split('\n').toSorted()).to.deep.equal([
