@@ -113,13 +113,18 @@ function follow(
   request: RequestMessage,
   { rule, pathPrefix, by }: Followed,
 ): Decision {
-  if (rule.invalid !== undefined) return answer(by, 500, '', `invalid_route: ${rule.invalid}`);
+  if (rule.invalid !== undefined) return unserved(rule, by, `invalid_route: ${rule.invalid}`);
   if (rule.cors === undefined) return lead(sources, request, { rule, pathPrefix, by });
   const cors = corsAnswer(rule.cors, request);
   if (cors.kind === 'preflight') {
     return { ...answer(by, 200, '', 'cors_preflight'), fields: cors.fields };
   }
   return withFields(lead(sources, request, { rule, pathPrefix, by }), cors.fields);
+}
+
+/** A rule that can't be carried out: 500; of a GRPCRoute UNAVAILABLE (Gateway API, GRPCRouteRule), which is 503. */
+function unserved({ route }: RouteRule, by: DecidedBy, details: string): Decision {
+  return answer(by, route.startsWith('GRPCRoute/') ? 503 : 500, '', details);
 }
 
 function lead(
@@ -130,13 +135,13 @@ function lead(
   const redirect = rule.filters.find((filter) => filter.kind === 'redirect');
   if (redirect !== undefined) return redirected(request, redirect, pathPrefix, by);
   const backend = pickBackend(rule, sources.random);
-  if (backend === undefined) return answer(by, 500, '', 'no_backend_with_weight');
+  if (backend === undefined) return unserved(rule, by, 'no_backend_with_weight');
   const { invalid } = backend;
-  if (invalid !== undefined) return answer(by, 500, '', `invalid_backend: ${invalid}`);
+  if (invalid !== undefined) return unserved(rule, by, `invalid_backend: ${invalid}`);
   const { namespace, hostname } = backend.service;
   const service = sources.view.service(namespacedHost(namespace, hostname));
   if (service === undefined) {
-    return answer(by, 500, '', `unknown_backend: ${namespace}/${hostname}`);
+    return unserved(rule, by, `unknown_backend: ${namespace}/${hostname}`);
   }
   const target: UpstreamTarget = { kind: 'service', service, port: backend.port };
   return forward(request, target, by, { rule, backend, pathPrefix });

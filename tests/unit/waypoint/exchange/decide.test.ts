@@ -158,6 +158,16 @@ describe('decide()', () => {
     });
   }
 
+  it('answers as gRPC wants it when a rule of a GRPCRoute can not be carried out', () => {
+    const calls = {
+      ...route('a', { rules: [] }),
+      rules: ruled({ invalid: 'no such filter' }).routes.flatMap(({ rules }) =>
+        rules.map((one) => ({ ...one, route: 'GRPCRoute/default/a' })),
+      ),
+    };
+    expect(decided({ routes: [calls] })).to.include({ kind: 'answer', status: 503 });
+  });
+
   describe('with CORS', () => {
     const cors = {
       kind: { case: 'cors', value: { allowOrigins: ['https://a.test'], maxAgeS: 5 } },
