@@ -35,6 +35,7 @@ import { separate } from './received.ts';
 import { decodeRoute } from './routing/decode.ts';
 import type { Route } from './routing/model.ts';
 import { RouteTable } from './routing/table.ts';
+import { Refusals } from './telemetry/refusals.ts';
 import { requestFamilies } from './telemetry/request-families.ts';
 import { RequestMetrics } from './telemetry/request-metrics.ts';
 import { waypointTunnelOptions } from './upstream/tunnel-options.ts';
@@ -70,6 +71,7 @@ export class App {
   readonly #registry: MetricsRegistry;
   readonly #requests = new RequestMetrics();
   readonly #tcp = new TrafficMetrics();
+  readonly #refusals = new Refusals();
   readonly #counts: Counts[] = [];
   #faultsOfDead = 0;
   readonly #workers: Workers;
@@ -115,6 +117,7 @@ export class App {
       onCollected: (index, collected) => {
         this.#requests.absorb(collected.requests);
         this.#tcp.absorb(collected.tcp);
+        this.#refusals.absorb(collected.refusals);
         this.#tcp.dropUnused();
         const { tunnels, connections, faults } = collected;
         this.#counts[index] = { tunnels, connections, faults };
@@ -134,6 +137,7 @@ export class App {
       ...processFamilies(),
       ...requestFamilies(this.#requests),
       ...trafficFamilies(this.#tcp, () => this.#requests.overflowed),
+      ...this.#refusals.families(),
       ...this.#source.families(),
       single(
         'gauge',

@@ -1,4 +1,5 @@
 // What a waypoint shows, as a process of its own behind a real control plane.
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect } from 'chai';
@@ -165,6 +166,19 @@ describe('the pages of a waypoint', function () {
     );
     expect(text).to.match(/\nistio_build\{component="waypoint",tag="[^"]+"\} 1\n/);
     expect(text).to.include('\nambit_metric_series_overflow_total 0\n');
+  });
+
+  it('count what was refused', async () => {
+    const tunnel = await waypoint.tunnel();
+    const smuggled = 'GET / HTTP/1.1\r\nhost: reviews\r\nhost: other\r\n\r\n';
+    expect(await waypoint.ask(tunnel, smuggled)).to.match(/^HTTP\/1\.1 400 /);
+    const elsewhere = tunnel.request({ ':method': 'CONNECT', ':authority': '192.0.2.1:80' });
+    elsewhere.on('error', () => undefined);
+    const [headers] = (await once(elsewhere, 'response')) as [{ ':status'?: number }];
+    expect(headers[':status']).to.equal(404);
+    const text = await page('stats', '/metrics');
+    expect(text).to.include('\nambit_bad_requests_total{fault="severalHosts"} 1\n');
+    expect(text).to.include('\nambit_tunnels_refused_total 1\n');
   });
 });
 

@@ -6,6 +6,7 @@ import type { OwnedDescriptors } from '#reactor/owned-descriptors.ts';
 import type { TlsMaterial } from '#reactor/tls/context.ts';
 import type { Policy } from '../policy/model.ts';
 import type { Route } from '../routing/model.ts';
+import type { RefusalCounts } from '../telemetry/refusals.ts';
 import type { RequestCounts } from '../telemetry/request-metrics.ts';
 import type { EndpointUse } from '../upstream/servers.ts';
 import type { PlaneSettings } from './plane.ts';
@@ -55,6 +56,7 @@ export interface Collected {
   /** Since the last time. */
   readonly requests: RequestCounts;
   readonly tcp: TrafficCounts;
+  readonly refusals: RefusalCounts;
   readonly tunnels: number;
   readonly connections: number;
   readonly faults: number;

@@ -7,6 +7,7 @@ import { type DecisionSources, decide, judgeConnection } from '../exchange/decid
 import type { ExchangeRecord } from '../exchange/record.ts';
 import { PolicySet } from '../policy/policy-set.ts';
 import { RouteTable } from '../routing/table.ts';
+import { Refusals } from '../telemetry/refusals.ts';
 import {
   ACCESS_SCOPE,
   connectionLine,
@@ -38,6 +39,7 @@ export class WaypointWorker {
   readonly #policies = new PolicySet();
   readonly #requests = new RequestMetrics();
   readonly #tcp = new TcpMetrics();
+  readonly #refusals = new Refusals();
   readonly #log: WorkerLog;
   readonly #repeated: RateLimitedLines;
 
@@ -68,11 +70,14 @@ export class WaypointWorker {
         this.#log.writeLine(connectionLine(record, Date.now(), settings.log.format));
       },
       badRequest: (facts, fault) => {
+        this.#refusals.addBadRequest(fault);
         const line = `bad request of ${facts.identity} (${facts.sourceIp}): ${fault}`;
         this.#repeated.write(`bad request ${fault}`, line, loop.nowMs);
       },
-      refused: (peer, reason) =>
-        this.#repeated.write('refused', `refused ${peer}: ${reason}`, loop.nowMs),
+      refused: (peer, reason) => {
+        this.#refusals.addRefused();
+        this.#repeated.write('refused', `refused ${peer}: ${reason}`, loop.nowMs);
+      },
       tunnelClosed: () => output.tunnelGone(),
     });
     loop.onFault = (error) => {
@@ -110,6 +115,7 @@ export class WaypointWorker {
           type: 'collected',
           requests: this.#requests.take(),
           tcp: this.#tcp.takeChanges(),
+          refusals: this.#refusals.take(),
           tunnels: this.#plane.tunnelCount,
           connections: this.#plane.inner.size,
           faults: this.#loop.faults,
