@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { connect } from 'node:http2';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 
 import { expect } from 'chai';
 import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
@@ -11,7 +12,7 @@ import type { Loop } from '#reactor/loop.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { delta, gatewayAt, ports } from '#tests/support/mesh.ts';
 import { TestAuthority } from '#tests/support/tls-material.ts';
-import { forwardTo, type Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import { forwardTo, type Inner, SERVICE_VIP, TestWaypoint } from '#tests/support/waypoint.ts';
 import { SHOP } from '#tests/support/waypoint-resources.ts';
 
 const HTTP1 = { protocols: new Map([[80, 'HTTP/1.1']]) } as const satisfies Partial<Service>;
@@ -102,5 +103,33 @@ describe('A connection through a waypoint', () => {
     expect(headers[':status']).to.equal(200);
     good.close();
     expect(faults.map(String)).to.deep.equal(['Error: a fault of ours']);
+  });
+
+  describe('of a waypoint that ends', () => {
+    it('is answered when its first request was on its way, and ends', async () => {
+      const client = await waypoint.connect();
+      waypoint.plane.drain();
+      const heard = client.exchange('GET / HTTP/1.1\r\nhost: shop\r\n\r\n');
+      expect(await heard).to.match(/^HTTP\/1\.1 200 .*connection: close.*served$/s);
+    });
+
+    it('is answered when it was itself on its way, and ends', async () => {
+      const client = await warm();
+      waypoint.plane.drain();
+      const stream = (client.stream.session as ClientHttp2Session).request({
+        ':method': 'CONNECT',
+        ':authority': `${SERVICE_VIP}:80`,
+      });
+      stream.write('GET / HTTP/1.1\r\nhost: shop\r\n\r\n');
+      // The client ends nothing: the waypoint does.
+      expect(await text(stream)).to.match(/^HTTP\/1\.1 200 .*connection: close.*served$/s);
+    });
+
+    it('ends when nothing comes', async () => {
+      const client = await waypoint.connect();
+      const closed = once(client.stream, 'close');
+      waypoint.plane.drain();
+      await closed;
+    });
   });
 });

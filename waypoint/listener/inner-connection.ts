@@ -1,4 +1,5 @@
 import type { AppProtocol } from '#dataplane/state/service.ts';
+import type { Timer } from '#reactor/timers.ts';
 
 import type { Channel, ChannelUser } from '../channel/channel.ts';
 import type { ConnectionFacts } from '../exchange/decision.ts';
@@ -39,6 +40,9 @@ const SNIFF_DEADLINE_MS = 60_000;
 /** … and how long it may say nothing at all. */
 const SILENT_DEADLINE_MS = 3_600_000;
 
+/** How long a drain waits for the first bytes of a connection: longer than they take from any node. */
+const FIRST_DEADLINE_MS = 1_000;
+
 /** One connection of a client inside a tunnel, from its CONNECT to its end. */
 export class InnerConnection implements ChannelUser, DownstreamOwner {
   readonly #host: InnerHost;
@@ -50,6 +54,8 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
   #first: Buffer = NOTHING;
   #use: Http1Downstream | Http2Downstream | TcpForward | undefined;
   #ended = false;
+  /** Set while it drains and nothing has come yet. */
+  #firstDeadline: Timer | undefined;
 
   constructor(
     host: InnerHost,
@@ -71,6 +77,19 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
   drain(): void {
     if (this.#use === undefined) this.close('nothing is in progress');
     else this.#use.drain();
+  }
+
+  /** The same, but a first request that may be on its way already is answered: who sent it could not know. */
+  drainAfterFirst(): void {
+    if (this.#use !== undefined || this.#ended) {
+      this.drain();
+      return;
+    }
+    if (this.#firstDeadline !== undefined) return;
+    const close = (): void => this.close('nothing is in progress');
+    this.#firstDeadline = { onTimer: close, onFault: close };
+    const { loop } = this.#host;
+    loop.timers.schedule(this.#firstDeadline, loop.nowMs + FIRST_DEADLINE_MS);
   }
 
   /** What comes from now on is for what the mesh has now; for what is bound to us no more the connection ends. */
@@ -116,7 +135,10 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
     if (this.#first.length === 0) {
       const kind = sniff(bytes, start, end);
       if (kind === 'more') this.#first = Buffer.from(bytes.subarray(start, end));
-      else this.#begin(kind).onBytes(bytes, start, end);
+      else {
+        this.#begin(kind).onBytes(bytes, start, end);
+        this.#drainIfAsked();
+      }
       return;
     }
     const first = Buffer.concat([this.#first, bytes.subarray(start, end)]);
@@ -172,6 +194,7 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
     this.#first = NOTHING;
     const user = this.#begin(kind);
     if (first.length > 0) user.onBytes(first, 0, first.length);
+    this.#drainIfAsked();
     return user;
   }
 
@@ -191,9 +214,22 @@ export class InnerConnection implements ChannelUser, DownstreamOwner {
     return channel.user;
   }
 
+  #drainIfAsked(): void {
+    if (this.#firstDeadline === undefined) return;
+    this.#forgetDeadline();
+    if (!this.#ended) this.drain();
+  }
+
+  #forgetDeadline(): void {
+    if (this.#firstDeadline === undefined) return;
+    this.#host.loop.timers.cancel(this.#firstDeadline);
+    this.#firstDeadline = undefined;
+  }
+
   #end(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#forgetDeadline();
     this.#host.inner.delete(this);
   }
 }

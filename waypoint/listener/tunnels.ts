@@ -18,6 +18,8 @@ import { InnerConnection, type InnerHost } from './inner-connection.ts';
 const NO_ERROR = 0x0;
 
 export interface TunnelsHost extends InnerHost {
+  /** Takes nothing new, and ends. */
+  readonly draining: boolean;
   readonly mesh: MeshView;
   /** The network that the waypoint is on. */
   readonly network: string;
@@ -98,7 +100,9 @@ export class Tunnels implements TunnelOwner {
     const leftMs = (tunnel.peer?.notAfterMs ?? 0) - Date.now();
     const options = { protocol, validUntilMs: host.loop.nowMs + leftMs };
     // It keeps itself among the others for as long as it lives.
-    void new InnerConnection(host, facts, options, open);
+    const inner = new InnerConnection(host, facts, options, open);
+    // It was on its way when we said that we end.
+    if (host.draining) inner.drainAfterFirst();
   }
 
   onTunnelEnd(tunnel: Tunnel, end: TunnelEnd): void {

@@ -72,6 +72,7 @@ export class Plane implements TunnelsHost {
   readonly mesh: MeshStore = new MeshStore();
   readonly network: string;
   readonly inner: Set<InnerConnection> = new Set();
+  draining = false;
   readonly limits: PlaneLimits;
   /** What waits for clients and endpoints, and of that what is kept of requests. */
   readonly waiting: ByteBudget;
@@ -93,7 +94,6 @@ export class Plane implements TunnelsHost {
   readonly #pool: TunnelPool;
   #tls: TlsContext | undefined;
   #self: Workload | undefined;
-  #draining = false;
   readonly #looking: Timer = {
     onTimer: (nowMs) => {
       this.loop.timers.schedule(this.#looking, nowMs + LOOK_MS);
@@ -169,7 +169,7 @@ export class Plane implements TunnelsHost {
   accept(fd: number): void {
     const remote = peerAddress(fd);
     const local = localAddress(fd);
-    if (this.#tls === undefined || remote === undefined || local === undefined || this.#draining) {
+    if (this.#tls === undefined || remote === undefined || local === undefined || this.draining) {
       closeSocket(fd);
       this.tunnelClosed();
       return;
@@ -191,8 +191,8 @@ export class Plane implements TunnelsHost {
 
   /** Takes nothing new: tunnels and connections end when what is in progress has. */
   drain(): void {
-    this.#draining = true;
-    for (const inner of this.inner) inner.drain();
+    this.draining = true;
+    for (const inner of this.inner) inner.drainAfterFirst();
     for (const tunnel of this.#tunnels.all) tunnel.drain();
     this.servers.drain();
     this.#pool.drain();
@@ -200,7 +200,7 @@ export class Plane implements TunnelsHost {
 
   /** Cuts everything. */
   close(reason: string): void {
-    this.#draining = true;
+    this.draining = true;
     this.loop.timers.cancel(this.#looking);
     for (const inner of this.inner) inner.close(reason);
     for (const tunnel of this.#tunnels.all) {
