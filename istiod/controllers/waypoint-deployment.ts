@@ -152,7 +152,7 @@ export class WaypointDeployments implements Disposable {
     try {
       const { metadata } = await this.#options.client.get(kind, name, namespace);
       const isOwned = metadata.ownerReferences?.some(({ uid }) => uid === plan.uid) === true;
-      return isOwned || metadata.labels?.[MANAGED] !== undefined;
+      return isOwned || metadata.labels?.[MANAGED] === MANAGED_WAYPOINT;
     } catch (error) {
       if (isNotFound(error)) return true;
       throw error;

@@ -163,17 +163,26 @@ describe('istiod and the waypoints of a cluster', function () {
     await client.delete(GATEWAYS, 'drift', 'shop');
   });
 
-  it('does not take a Service over that somebody else has made', async () => {
-    const spec = { ports: [{ port: 80 }], selector: { app: 'mine' } };
-    const metadata = { name: 'taken', namespace: 'shop' };
-    await client.create(SERVICES, { apiVersion: 'v1', kind: 'Service', metadata, spec });
-    await client.create(GATEWAYS, gateway('taken'));
-    await until(DEPLOYMENTS, 'taken', (object) => object !== undefined);
-    await untilCondition('taken', 'Accepted', 'True Accepted');
-    const service = await client.get(SERVICES, 'taken', 'shop');
-    expect(service.spec.selector).to.deep.equal({ app: 'mine' });
-    await client.delete(GATEWAYS, 'taken', 'shop');
-  });
+  for (const [who, name, labels] of [
+    ['somebody', 'taken', {}],
+    [
+      'another controller of gateways',
+      'managed',
+      { 'gateway.istio.io/managed': 'istio.io-gateway-controller' },
+    ],
+  ] as const) {
+    it(`does not take a Service over that ${who} has made`, async () => {
+      const spec = { ports: [{ port: 80 }], selector: { app: 'mine' } };
+      const metadata = { name, namespace: 'shop', labels };
+      await client.create(SERVICES, { apiVersion: 'v1', kind: 'Service', metadata, spec });
+      await client.create(GATEWAYS, gateway(name));
+      await until(DEPLOYMENTS, name, (object) => object !== undefined);
+      await untilCondition(name, 'Accepted', 'True Accepted');
+      const service = await client.get(SERVICES, name, 'shop');
+      expect(service.spec.selector).to.deep.equal({ app: 'mine' });
+      await client.delete(GATEWAYS, name, 'shop');
+    });
+  }
 
   const wrong: readonly (readonly [string, Configuration, string, RegExp])[] = [
     [
