@@ -172,7 +172,7 @@ describe('istiod and the waypoints of a cluster', function () {
     ],
   ] as const) {
     it(`does not take a Service over that ${who} has made`, async () => {
-      const spec = { ports: [{ port: 80 }], selector: { app: 'mine' } };
+      const spec = { ports: [{ name: 'http', port: 80 }], selector: { app: 'mine' } };
       const metadata = { name, namespace: 'shop', labels };
       await client.create(SERVICES, { apiVersion: 'v1', kind: 'Service', metadata, spec });
       await client.create(GATEWAYS, gateway(name));
