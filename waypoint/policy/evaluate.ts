@@ -186,8 +186,12 @@ function conditionHolds(
   }
 }
 
-/** Host is where the request goes, whatever the protocol calls it. */
+/**
+ * Host is where the request goes, whatever the protocol calls it. What a client says of its own certificate is believed
+ * by nobody, and goes no further.
+ */
 function linesOf(head: RequestHead, name: string): readonly string[] {
+  if (name === 'x-forwarded-client-cert') return [];
   return name === 'host' ? [head.authority] : head.headerLines(name);
 }
 

@@ -153,6 +153,13 @@ describe('evaluate() of the waypoint', () => {
     expect(verdict([deny('d', but)], { head })).to.match(/^explicitly denied/);
   });
 
+  it('lets nobody in for what a client says of its own certificate', () => {
+    const name = 'x-forwarded-client-cert';
+    const head = requestHead({ headers: [[name, 'URI=spiffe://x']] });
+    const rule = header(name, prefix('URI=spiffe://x'));
+    expect(verdict([allow('a', rule)], { head })).to.equal(NONE);
+  });
+
   it('lets in by methods as they are written', () => {
     const get = allow('a', { to: [{ methods: [exact('GET')] }] });
     expect(verdict([get], { head: requestHead({ method: 'get' }) })).to.equal(NONE);
