@@ -105,6 +105,11 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     const waits = this.#held.length > 0 || this.#isBehind;
     const taken = waits ? start : this.#receive(bytes, start, end);
     if (taken === end) return;
+    // What comes behind a fault, or behind the last request, is nobody's.
+    if (this.#closed) {
+      this.#channel.consume(end - taken);
+      return;
+    }
     this.#held.append(bytes, taken, end);
     if (this.#host.waiting?.takesFrom(this.#held.heldBytes) === true) {
       this.close('the client sends more requests ahead than there is memory for');
@@ -234,6 +239,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
     this.#held.peekTo(bytes, 0, length);
     this.#held.clear();
     const taken = this.#receive(bytes, 0, length);
+    if (this.#closed) return;
     if (taken < length) this.#held.append(bytes, taken, length);
     else if (this.#clientFinished) this.#receiveEnd();
   }
