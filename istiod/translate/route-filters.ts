@@ -12,7 +12,7 @@ import {
 } from '#api/gen/waypoint_pb.ts';
 
 import { translateCors } from './route-cors.ts';
-import { isBlank, list, record, text, type Written } from './written.ts';
+import { isBlank, isPort, list, record, text, type Written } from './written.ts';
 
 export type TranslatedFilters =
   | { readonly kind: 'filters'; readonly filters: readonly Filter[] }
@@ -115,11 +115,13 @@ function redirect({ scheme, hostname, path, port, statusCode }: Written): Filter
   if (!isBlank(scheme) && !SCHEMES.includes(scheme))
     return `a redirect can not have the scheme ${JSON.stringify(scheme)}`;
   if (!isHostname(hostname)) return `${JSON.stringify(hostname)} is no host name`;
+  if (!isBlank(port) && !isPort(port))
+    return `a redirect can not have the port ${JSON.stringify(port)}`;
   const value = create(RedirectSchema, {
     scheme: text(scheme) ?? '',
     hostname: text(hostname) ?? '',
     ...(rewritten === undefined ? {} : { path: rewritten }),
-    port: typeof port === 'number' ? port : 0,
+    port: isPort(port) ? port : 0,
     status: Number(status),
   });
   return create(FilterSchema, { kind: { case: 'redirect', value } });

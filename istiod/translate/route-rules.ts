@@ -16,7 +16,7 @@ import type { RouteRecord } from '../model/route.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import { translateFilters } from './route-filters.ts';
 import { grpcMatch, httpMatch } from './route-matches.ts';
-import { isBlank, list, record, text, type Written } from './written.ts';
+import { isBlank, isPort, list, record, text, type Written } from './written.ts';
 
 /** Finds what requests can be sent to. */
 export interface FindBackend {
@@ -160,8 +160,4 @@ function isCode(code: unknown): boolean {
   return (
     typeof code === 'number' && Number.isInteger(code) && code >= CODES.min && code <= CODES.max
   );
-}
-
-function isPort(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 65_535;
 }

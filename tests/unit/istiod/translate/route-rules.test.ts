@@ -198,6 +198,10 @@ describe('translateRules() filters', () => {
       'a redirect can not have the scheme "ftp"',
     ],
     [{ type: 'RequestRedirect', requestRedirect: { hostname: 'a b' } }, '"a b" is no host name'],
+    [
+      { type: 'RequestRedirect', requestRedirect: { port: 65_536 } },
+      'a redirect can not have the port 65536',
+    ],
     [{ type: 'URLRewrite', urlRewrite: { hostname: 'a:1' } }, '"a:1" is no host name'],
     [
       { type: 'URLRewrite', urlRewrite: { path: { type: 'Other' } } },
