@@ -63,6 +63,12 @@ export function revisionOf({ metadata }: Configuration): string {
   return metadata.labels?.[REVISION] ?? DEFAULT_REVISION;
 }
 
+/** What a Gateway asks for that the usual control plane is not. */
+function ofRevision(gateway: Configuration): string {
+  const revision = revisionOf(gateway);
+  return revision === DEFAULT_REVISION ? '' : `, and of revision ${JSON.stringify(revision)}`;
+}
+
 /** How far the control plane is with a waypoint. */
 export type WaypointState =
   | { readonly kind: 'ready' }
@@ -77,7 +83,7 @@ export function waypointState(gateway: Configuration | undefined): WaypointState
   if (programmed?.status === 'True') return { kind: 'ready' };
   const reason =
     programmed === undefined || programmed.status === 'Unknown'
-      ? 'no control plane has looked at it; is istiod running?'
+      ? `no control plane has looked at it; is istiod running${ofRevision(gateway)}?`
       : told(programmed);
   return { kind: 'waiting', reason };
 }

@@ -15,7 +15,7 @@ import {
 import { list, record } from '../inputs/metadata.ts';
 import type { Readable } from '../krt/core.ts';
 import { structurallyEqual } from '../krt/equal.ts';
-import type { RouteVerdict } from '../translate/derive-route-verdicts.ts';
+import { RESOLVED_WAYPOINTS, type RouteVerdict } from '../translate/derive-route-verdicts.ts';
 import { nextCondition } from './conditions.ts';
 
 const CONTROLLER = 'istio.io/gateway-controller';
@@ -110,11 +110,13 @@ export function nextParents(
   return structurallyEqual(all, next) ? undefined : next;
 }
 
-/** Of a gateway somebody else may speak in the same name. */
+/** Of a gateway somebody else may speak in the same name, but not of waypoints. */
 function isOurs(parent: unknown): boolean {
-  const { controllerName, parentRef } = record(parent);
+  const { controllerName, parentRef, conditions } = record(parent);
   const { kind } = record(parentRef);
-  return controllerName === CONTROLLER && (kind === 'Service' || kind === 'ServiceEntry');
+  if (controllerName !== CONTROLLER) return false;
+  if (kind === 'Service' || kind === 'ServiceEntry') return true;
+  return list(conditions).some((condition) => record(condition)['type'] === RESOLVED_WAYPOINTS);
 }
 
 /** No key of a route: it has no slash. */

@@ -7,6 +7,9 @@ import type { RouteRecord } from '../model/route.ts';
 import type { FoundParent, RouteReferences } from './route-references.ts';
 import { type RouteProblem, translateRules } from './route-rules.ts';
 
+/** The condition that every parent gets that a verdict speaks of. */
+export const RESOLVED_WAYPOINTS = 'ResolvedWaypoints';
+
 /** What the author of a route should know. */
 export interface RouteVerdict {
   readonly kind: RouteRecord['kind'];
@@ -86,7 +89,7 @@ function accepted(
 
 /** Whether anybody goes by the route: never an error, as it is no fault of the route. */
 function resolvedWaypoints(parent: FoundParent): StatedCondition {
-  const type = 'ResolvedWaypoints';
+  const type = RESOLVED_WAYPOINTS;
   const said = (message: string): StatedCondition => ({
     type,
     status: 'True',
@@ -109,13 +112,15 @@ const REASONS: readonly (readonly [RouteProblem['kind'], string])[] = [
   ['backend-port', 'InvalidDestinationPort'],
 ];
 
-/** Whether all that the route refers to is there. */
+/** Whether all that the route refers to is there. Of several reasons the first counts; every message is told. */
 function resolvedRefs(problems: readonly RouteProblem[]): StatedCondition {
   const type = 'ResolvedRefs';
-  for (const [wanted, reason] of REASONS) {
-    const found = problems.filter(({ kind }) => kind === wanted).map(({ message }) => message);
-    if (found.length > 0)
-      return { type, status: 'False', reason, message: [...new Set(found)].join(', ') };
-  }
-  return { type, status: 'True', reason: 'ResolvedRefs', message: 'All references resolved' };
+  const found = REASONS.flatMap(([wanted, reason]) =>
+    problems.filter(({ kind }) => kind === wanted).map(({ message }) => ({ reason, message })),
+  );
+  const [first] = found;
+  if (first === undefined)
+    return { type, status: 'True', reason: 'ResolvedRefs', message: 'All references resolved' };
+  const messages = new Set(found.map(({ message }) => message));
+  return { type, status: 'False', reason: first.reason, message: [...messages].join(', ') };
 }

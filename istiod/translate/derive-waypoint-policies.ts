@@ -103,6 +103,8 @@ function attachments(found: readonly FoundTarget[]): ReadonlyMap<string, 'all' |
   return attached;
 }
 
+const BOTH = 'spec.selector has no effect beside targetRefs: leave one of them out';
+
 function verdictOn(
   policy: AuthorizationPolicyRecord,
   found: readonly FoundTarget[],
@@ -125,11 +127,12 @@ function verdictOn(
     `bound to ${[...new Set(bound)].join(', ')}`,
     ...(wrong === '' ? [] : [wrong]),
     ...(limitation === undefined ? [] : [limitation]),
+    ...(policy.selector === undefined ? [] : [BOTH]),
   ].join('; ');
   const reason =
     refused.length > 0
       ? 'PartiallyInvalid'
-      : limitation === undefined
+      : limitation === undefined && policy.selector === undefined
         ? 'Accepted'
         : 'UnsupportedValue';
   return { name, bound: true, reason, message };

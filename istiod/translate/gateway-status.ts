@@ -3,6 +3,7 @@ import { TUNNEL_PORT } from '../model/mesh.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayListener, GatewayRecord } from '../model/waypoint.ts';
 import { type GatewayProblem, listenerProblem } from './waypoint-gateways.ts';
+import { MANAGED } from './waypoints.ts';
 
 /** What there is of a waypoint. */
 export interface WaypointPresence {
@@ -49,6 +50,11 @@ function programmed(
     const message = 'Its Service is not there yet, or has no address';
     return { ...no, reason: 'AddressNotAssigned', message };
   }
+  if (isForeign(service)) {
+    const who = `There is a Service ${JSON.stringify(service.name)} that somebody else has made, and it stays as it is`;
+    const message = `${who}: delete it, or give the waypoint another name`;
+    return { ...no, reason: 'AddressNotAssigned', message };
+  }
   if (ready) {
     const message = `Resource programmed, assigned to service(s) ${service.hostname}:${TUNNEL_PORT}`;
     return { type, status: 'True', reason: 'Programmed', message };
@@ -62,11 +68,16 @@ function programmed(
       };
 }
 
+/** What a user has made under the waypoint's name: its address leads elsewhere. */
+function isForeign({ labels }: ServiceRecord): boolean {
+  return labels[MANAGED] === undefined;
+}
+
 function addressesOf(
   gateway: GatewayRecord,
   { problem, service, ready }: WaypointPresence,
 ): GatewayStatus['addresses'] {
-  const hasAddress = service !== undefined && service.addresses.length > 0;
+  const hasAddress = service !== undefined && service.addresses.length > 0 && !isForeign(service);
   if (!hasAddress || !ready || problem !== undefined) {
     return gateway.addresses.map((address) =>
       address.kind === 'hostname'

@@ -5,7 +5,7 @@ import type { AuthorizationPolicyRecord, PolicyTarget } from '../model/policy.ts
 import type { ServiceRecord } from '../model/service.ts';
 import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 import { fetchBinding, type Surroundings } from './derive-surroundings.ts';
-import { WAYPOINT_CLASS, WAYPOINT_CONTROLLER } from './waypoint-gateways.ts';
+import { isWaypointClass } from './waypoint-gateways.ts';
 
 const GATEWAY_GROUP = 'gateway.networking.k8s.io';
 const ENTRY_GROUP = 'networking.istio.io';
@@ -130,10 +130,7 @@ export class PolicyTargets {
   }
 
   #isWaypointClass(name: string, fetch: Fetch): boolean {
-    const found = fetch.one(this.#inputs.gatewayClasses, name);
-    return found === undefined
-      ? name === WAYPOINT_CLASS
-      : found.controllerName === WAYPOINT_CONTROLLER;
+    return isWaypointClass(name, fetch.one(this.#inputs.gatewayClasses, name));
   }
 }
 

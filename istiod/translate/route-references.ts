@@ -3,14 +3,18 @@ import type { ServiceEntryRecord } from '../model/entry.ts';
 import { objectKey } from '../model/metadata.ts';
 import type { RouteParentRef, RouteRecord } from '../model/route.ts';
 import { type OwnedService, type ServiceRecord, serviceKey } from '../model/service.ts';
+import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 import { fetchBinding, type Surroundings } from './derive-surroundings.ts';
 import type { FindBackend } from './route-rules.ts';
+import { isWaypointClass } from './waypoint-gateways.ts';
 
 const ENTRY_GROUP = 'networking.istio.io';
+const GATEWAY_GROUP = 'gateway.networking.k8s.io';
+const WANTED = 'routes of a waypoint have services as parents: want group "", kind Service';
 
 /** What a parentRef of a route turns out to be. */
 export type FoundParent =
-  /** A gateway, say. */
+  /** A gateway that is no waypoint, say. */
   | { readonly kind: 'not-ours' }
   | { readonly kind: 'refused'; readonly message: string }
   | {
@@ -32,6 +36,8 @@ export type WaypointUse =
 export interface ReferenceInputs {
   readonly services: Readable<ServiceRecord>;
   readonly serviceEntries: Readable<ServiceEntryRecord>;
+  readonly gateways: Readable<GatewayRecord>;
+  readonly gatewayClasses: Readable<GatewayClassRecord>;
 }
 
 /** Finds what routes refer to: their parents and their backends. */
@@ -53,7 +59,7 @@ export class RouteReferences {
     const key = `${ref.namespace}/${ref.name}`;
     const isService = ref.group === '' && ref.kind === 'Service';
     const isEntry = ref.group === ENTRY_GROUP && ref.kind === 'ServiceEntry';
-    if (!isService && !isEntry) return { kind: 'not-ours' };
+    if (!isService && !isEntry) return this.#stranger(ref, fetch);
     const found = isService
       ? [fetch.one(this.#inputs.services, key)].filter((service) => service !== undefined)
       : (fetch.one(this.#inputs.serviceEntries, key)?.services ?? []);
@@ -80,6 +86,23 @@ export class RouteReferences {
     };
   }
 
+  /** A parent that nobody serves: who forgets its group or kind names a Gateway of the Gateway API. */
+  #stranger({ group, kind, namespace, name }: RouteParentRef, fetch: Fetch): FoundParent {
+    if (group !== GATEWAY_GROUP) return { kind: 'not-ours' };
+    const key = `${namespace}/${name}`;
+    if (kind === 'Service') return refused(`there is no kind Service in group ${group}`);
+    if (kind !== 'Gateway') return { kind: 'not-ours' };
+    const gateway = fetch.one(this.#inputs.gateways, key);
+    if (gateway === undefined) {
+      const isMeant = fetch.one(this.#inputs.services, key) !== undefined;
+      return isMeant ? refused(`gateway ${key} not found`) : { kind: 'not-ours' };
+    }
+    const gatewayClass = fetch.one(this.#inputs.gatewayClasses, gateway.className);
+    return isWaypointClass(gateway.className, gatewayClass)
+      ? refused(`gateway ${key} is a waypoint`)
+      : { kind: 'not-ours' };
+  }
+
   #use(
     { namespace: home }: RouteRecord,
     { namespace, labels }: ServiceRecord,
@@ -99,6 +122,10 @@ export class RouteReferences {
     if (home === namespace || home === waypoint.namespace) return { kind: 'used', waypoint: key };
     return unused(`waypoint ${key} goes by routes of its own namespace and of ${namespace}`);
   }
+}
+
+function refused(what: string): FoundParent {
+  return { kind: 'refused', message: `${what}; ${WANTED}` };
 }
 
 function unused(why: string): WaypointUse {

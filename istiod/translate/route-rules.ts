@@ -48,13 +48,18 @@ export function translateRules(
   problems: RouteProblem[] = [],
 ): readonly Rule[] {
   const matchOf = kind === 'HTTPRoute' ? httpMatch : grpcMatch;
+  // Who has no name is called by the number that it has among those that are left.
+  let isShifted = false;
   return rules.flatMap((written, index) => {
     const rule = record(written);
     const matches = list(rule['matches']);
     const readable = matches.flatMap((one) => matchOf(one) ?? []);
     if (readable.length < matches.length)
       problems.push({ kind: 'value', message: `rule ${index} has matches that can not be read` });
-    if (matches.length > 0 && readable.length === 0) return [];
+    if (matches.length > 0 && readable.length === 0) {
+      isShifted = true;
+      return [];
+    }
     const filters = translateFilters(rule['filters'], 'rule');
     const timeouts = timeoutsOf(rule['timeouts']);
     const retry = retryOf(rule['retry']);
@@ -64,7 +69,7 @@ export function translateRules(
     for (const message of values) problems.push({ kind: 'value', message });
     return [
       create(RuleSchema, {
-        name: text(rule['name']) ?? '',
+        name: text(rule['name']) ?? (isShifted ? String(index) : ''),
         matches: readable,
         filters: filters.kind === 'filters' ? [...filters.filters] : [],
         backends: list(rule['backendRefs']).map((ref) =>

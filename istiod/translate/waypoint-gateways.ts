@@ -23,12 +23,15 @@ export function isOurs(
   },
 ): boolean {
   const { gatewayClass, namespace, revision } = around;
-  const isWaypoint =
-    gatewayClass === undefined
-      ? gateway.className === WAYPOINT_CLASS
-      : gatewayClass.controllerName === WAYPOINT_CONTROLLER;
   const wanted = gateway.labels[REVISION] ?? namespace?.labels[REVISION] ?? DEFAULT_REVISION;
-  return isWaypoint && wanted === revision;
+  return isWaypointClass(gateway.className, gatewayClass) && wanted === revision;
+}
+
+/** Whether gateways of a class are waypoints; `found`: the object of that name, if there is one. */
+export function isWaypointClass(name: string, found: GatewayClassRecord | undefined): boolean {
+  return found === undefined
+    ? name === WAYPOINT_CLASS
+    : found.controllerName === WAYPOINT_CONTROLLER;
 }
 
 /** What is wrong with a waypoint, if anything, as the reason and the message of its condition `Accepted`. */
@@ -42,8 +45,9 @@ export function gatewayProblem(
   gateway: GatewayRecord,
   gatewayClass: GatewayClassRecord | undefined,
 ): GatewayProblem | undefined {
-  if (listenerProblem(gateway.listeners) !== undefined) {
-    return { reason: 'ListenersNotValid', message: 'No listener is valid: see their conditions' };
+  const listeners = listenerProblem(gateway.listeners);
+  if (listeners !== undefined) {
+    return { reason: 'ListenersNotValid', message: `No listener is valid: ${listeners}` };
   }
   const [address] = gateway.wantedAddresses;
   if (address !== undefined) {

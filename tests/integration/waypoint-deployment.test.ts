@@ -189,7 +189,7 @@ describe('istiod and the waypoints of a cluster', function () {
       'the port of its listener',
       gateway('wrong', { spec: { listeners: [{ ...MESH, port: 8080 }] } }),
       'False ListenersNotValid',
-      /see their conditions/,
+      /No listener is valid: Expected a single listener on port 15008/,
     ],
     [
       'what it is for',

@@ -109,6 +109,13 @@ describe('waypointState()', () => {
     });
   }
 
+  it('names the revision that is asked for when nobody answers', () => {
+    expect(waypointState(gateway('way', [], { 'istio.io/rev': 'canary' }))).to.deep.equal({
+      kind: 'waiting',
+      reason: 'no control plane has looked at it; is istiod running, and of revision "canary"?',
+    });
+  });
+
   it('waits for one that is not there', () => {
     expect(waypointState(undefined)).to.include({ kind: 'waiting' });
   });

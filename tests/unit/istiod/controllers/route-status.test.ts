@@ -66,5 +66,9 @@ describe('nextParents()', () => {
     expect(nextParents(route(others), undefined, NOW_MS)).to.equal(undefined);
     // Whoever serves that gateway may have our name.
     expect(nextParents(route(ofGateway), undefined, NOW_MS)).to.equal(undefined);
+    // Nobody else speaks of waypoints.
+    const [condition] = ofGateway.conditions;
+    const conditions = [condition, { ...condition, type: 'ResolvedWaypoints' }];
+    expect(nextParents(route({ ...ofGateway, conditions }), undefined, NOW_MS)).to.deep.equal([]);
   });
 });

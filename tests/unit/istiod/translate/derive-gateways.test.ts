@@ -16,6 +16,7 @@ import {
   serviceRecord,
 } from '#tests/support/control-plane.ts';
 
+const MADE = { 'gateway.istio.io/managed': 'istio.io-mesh-controller' };
 const OF_WAY = { 'gateway.networking.k8s.io/gateway-name': 'way' };
 
 let world: MeshWorld;
@@ -49,9 +50,9 @@ function portsOf(name: string): readonly string[] {
   const { spec } = objectOf('Service', { listeners: [meshListener({ name })] }) as Service;
   return (spec.ports ?? []).map((port) => `${port.name} ${port.port} ${port.appProtocol}`);
 }
-function withService(): void {
+function withService(labels: Readonly<Record<string, string>> = { ...OF_WAY, ...MADE }): void {
   const virtual = { ip: address('10.96.0.9'), prefixLength: undefined };
-  world.inputs.services.set(serviceRecord('way', { labels: OF_WAY, addresses: [virtual] }));
+  world.inputs.services.set(serviceRecord('way', { labels, addresses: [virtual] }));
 }
 function withPod(ready: boolean): void {
   world.inputs.pods.set(podRecord('way-1', { labels: OF_WAY, ready }));
@@ -240,6 +241,18 @@ describe('deriveGateways(): how it stands', () => {
       'Hostname way.shop.svc.cluster.local',
       'IPAddress 10.96.0.9',
     ]);
+  });
+
+  it('has no address while somebody else has a Service of its name', () => {
+    planOf();
+    withPod(true);
+    withService({ app: 'theirs' });
+    expect(condition('Programmed')).to.equal(
+      'False AddressNotAssigned: There is a Service "way" that somebody else has made, and it stays as it is: delete it, or give the waypoint another name',
+    );
+    expect(addresses()).to.deep.equal([]);
+    withService();
+    expect(condition('Programmed')).to.match(/^True/);
   });
 
   it('keeps its addresses when its pods go: what has to go through it must not go around it', () => {

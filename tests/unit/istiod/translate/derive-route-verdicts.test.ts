@@ -14,6 +14,11 @@ import {
 let world: MeshWorld;
 
 const parent = (name: string, port?: number) => parentRef(name, { port });
+const ofGateways = (name: string, kind = 'Gateway') => ({
+  ...parent(name),
+  group: 'gateway.networking.k8s.io',
+  kind,
+});
 /** Each condition of each parent as `type status reason: message`, but for the one about waypoints. */
 function said(rules: readonly unknown[], ref = parent('shelf')): string[] {
   return all(rules, ref).filter((one) => !one.startsWith('ResolvedWaypoints'));
@@ -80,9 +85,36 @@ describe('deriveRouteVerdicts()', () => {
     });
   }
 
-  it('says nothing of routes of gateways', () => {
-    const gateway = { ...parent('way'), group: 'gateway.networking.k8s.io', kind: 'Gateway' };
-    expect(said([], gateway)).to.deep.equal([]);
+  it('tells all that can not be resolved, and of several reasons one', () => {
+    const refs = [
+      { name: 'shelf', port: 81 },
+      { name: 'gone', port: 80 },
+      { kind: 'Bucket', name: 'b' },
+    ];
+    expect(said([{ backendRefs: refs }])[1]).to.equal(
+      'ResolvedRefs False InvalidKind: backend of kind "Bucket" is not supported, service shop/gone not found, service shop/shelf has no port 81',
+    );
+  });
+
+  it('says nothing of routes of gateways that are no waypoints', () => {
+    expect(said([], ofGateways('gone'))).to.deep.equal([]);
+    world.inputs.gateways.set(gatewayRecord('shelf', { className: 'nginx' }));
+    expect(said([], ofGateways('shelf'))).to.deep.equal([]);
+  });
+
+  it('tells who has forgotten group or kind of a service what is wanted', () => {
+    const want = 'routes of a waypoint have services as parents: want group "", kind Service';
+    const refused = 'Accepted False NoMatchingParent:';
+    expect(said([], ofGateways('shelf'))[0]).to.equal(
+      `${refused} gateway shop/shelf not found; ${want}`,
+    );
+    expect(said([], ofGateways('shelf', 'Service'))[0]).to.equal(
+      `${refused} there is no kind Service in group gateway.networking.k8s.io; ${want}`,
+    );
+    world.inputs.gateways.set(gatewayRecord('way'));
+    expect(said([], ofGateways('way'))[0]).to.equal(
+      `${refused} gateway shop/way is a waypoint; ${want}`,
+    );
   });
 
   it('says whether a waypoint goes by the route, or why none does', () => {

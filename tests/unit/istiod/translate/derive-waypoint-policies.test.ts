@@ -233,6 +233,13 @@ describe('deriveWaypointPolicies() verdicts', () => {
     expect(verdict()).to.contain('UnsupportedValue: bound to shop/way; Action CUSTOM');
   });
 
+  it('say that a selector has no effect beside targets', () => {
+    policy('shop', [toService('shelf')], { selector: { app: 'shelf' } });
+    expect(verdict()).to.equal(
+      'true UnsupportedValue: bound to shop/way; spec.selector has no effect beside targetRefs: leave one of them out',
+    );
+  });
+
   it('say nothing of policies for node tunnels', () => {
     policy('shop', [], { targeted: false });
     expect(verdict()).to.equal(undefined);

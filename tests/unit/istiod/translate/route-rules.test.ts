@@ -108,6 +108,15 @@ describe('translateRules() matches', () => {
     ]);
     expect(rules([{ name: 'rest' }])).to.deep.equal([{ name: 'rest' }]);
   });
+
+  it('calls rules after one that is left out by the number that they are written with', () => {
+    const never = { matches: [{ path: { type: 'Glob', value: '/a' } }] };
+    expect(rules([{}, never, { name: 'mine' }, {}])).to.deep.equal([
+      {},
+      { name: 'mine' },
+      { name: '3' },
+    ]);
+  });
 });
 
 describe('translateRules() filters', () => {
