@@ -11,6 +11,11 @@ export interface RefusalCounts {
 const FAULTS_MAX = 200;
 const OTHERS = 'others';
 
+/** What a fault is counted as: of HTTP/2 the code, not what in particular was wrong. There are few. */
+export function faultName(fault: string): string {
+  return /^HTTP\/2 error [0-9]+/.exec(fault)?.[0] ?? fault;
+}
+
 /** Counts what never became a request that could be decided about. */
 export class Refusals {
   readonly #badRequests = new Map<string, number>();
@@ -18,8 +23,7 @@ export class Refusals {
 
   /** A request with a fault, whose connection is closed for it. */
   addBadRequest(fault: string): void {
-    // Of HTTP/2 the code counts, not what in particular was wrong.
-    this.#add(/^HTTP\/2 error [0-9]+/.exec(fault)?.[0] ?? fault, 1);
+    this.#add(faultName(fault), 1);
   }
 
   /** A tunnel, or a connection in it, that may not be opened. */

@@ -7,7 +7,7 @@ import { type DecisionSources, decide, judgeConnection } from '../exchange/decid
 import type { ExchangeRecord } from '../exchange/record.ts';
 import { PolicySet } from '../policy/policy-set.ts';
 import { RouteTable } from '../routing/table.ts';
-import { Refusals } from '../telemetry/refusals.ts';
+import { faultName, Refusals } from '../telemetry/refusals.ts';
 import {
   ACCESS_SCOPE,
   connectionLine,
@@ -72,7 +72,7 @@ export class WaypointWorker {
       badRequest: (facts, fault) => {
         this.#refusals.addBadRequest(fault);
         const line = `bad request of ${facts.identity} (${facts.sourceIp}): ${fault}`;
-        this.#repeated.write(`bad request ${fault}`, line, loop.nowMs);
+        this.#repeated.write(`bad request ${faultName(fault)}`, line, loop.nowMs);
       },
       refused: (peer, reason) => {
         this.#refusals.addRefused();

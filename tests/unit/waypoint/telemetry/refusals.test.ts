@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { describe, it } from 'mocha';
 
 import { MetricsRegistry } from '#common/metrics/registry.ts';
-import { Refusals } from '#waypoint/telemetry/refusals.ts';
+import { faultName, Refusals } from '#waypoint/telemetry/refusals.ts';
 
 async function samples(refusals: Refusals): Promise<readonly string[]> {
   const text = await new MetricsRegistry(refusals.families()).render('prometheus');
@@ -42,5 +42,15 @@ describe('Refusals', () => {
     const shown = await samples(refusals);
     expect(shown).to.have.length(202);
     expect(shown).to.include('ambit_bad_requests_total{fault="others"} 800');
+  });
+});
+
+describe('faultName()', () => {
+  it('is one name for whatever a client may vary', () => {
+    const names = [17, 18, 19].map((length) =>
+      faultName(`HTTP/2 error 6: A frame has ${length} bytes`),
+    );
+    expect(new Set(names)).to.deep.equal(new Set(['HTTP/2 error 6']));
+    expect(faultName('bareLineFeed')).to.equal('bareLineFeed');
   });
 });
