@@ -82,8 +82,8 @@ function accepted(
   });
   if (parent.kind === 'refused') return no('NoMatchingParent', parent.message);
   const wrong = problems.filter(({ kind }) => kind === 'value').map(({ message }) => message);
-  if (isEmpty) return no('UnsupportedValue', wrong.join(', '));
-  const message = ['Route was valid', ...wrong].join(', but ');
+  if (isEmpty) return no('UnsupportedValue', told(wrong));
+  const message = ['Route was valid', ...(wrong.length === 0 ? [] : [told(wrong)])].join(', but ');
   return { type, status: 'True', reason: 'Accepted', message };
 }
 
@@ -112,7 +112,10 @@ const REASONS: readonly (readonly [RouteProblem['kind'], string])[] = [
   ['backend-port', 'InvalidDestinationPort'],
 ];
 
-/** Whether all that the route refers to is there. Of several reasons the first counts; every message is told. */
+/** Problems that one condition tells. */
+const MESSAGES_MAX = 8;
+
+/** Whether all that the route refers to is there. Of several reasons the first counts. */
 function resolvedRefs(problems: readonly RouteProblem[]): StatedCondition {
   const type = 'ResolvedRefs';
   const found = REASONS.flatMap(([wanted, reason]) =>
@@ -121,6 +124,13 @@ function resolvedRefs(problems: readonly RouteProblem[]): StatedCondition {
   const [first] = found;
   if (first === undefined)
     return { type, status: 'True', reason: 'ResolvedRefs', message: 'All references resolved' };
-  const messages = new Set(found.map(({ message }) => message));
-  return { type, status: 'False', reason: first.reason, message: [...messages].join(', ') };
+  const message = told(found.map((one) => one.message));
+  return { type, status: 'False', reason: first.reason, message };
+}
+
+/** Each once, and of many the first: the message of a condition has a longest length. */
+function told(messages: readonly string[]): string {
+  const all = [...new Set(messages)];
+  const more = all.length - MESSAGES_MAX;
+  return [...all.slice(0, MESSAGES_MAX), ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
 }

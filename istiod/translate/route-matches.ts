@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { RE2JS } from 're2js';
+import { RE2JS, RE2JSSyntaxException } from 're2js';
 
 import {
   type NamedMatch,
@@ -20,13 +20,15 @@ const REGEX = 'RegularExpression';
 /** A service or a method that nobody has named. */
 const ANY_SEGMENT = '[^/]+';
 
-/** One entry of an HTTPRoute's `matches`; undefined when something in it can't be read, and so never holds. */
-export function httpMatch(written: unknown): RequestMatch | undefined {
+/** One entry of an HTTPRoute's `matches`; a text: what of it can't be read, so that it never holds. */
+export function httpMatch(written: unknown): RequestMatch | string {
   const { path, headers, queryParams, method } = record(written);
   const wanted = isBlank(path) ? undefined : httpPath(record(path));
-  const headerMatches = namedMatches(headers, (name) => name.toLowerCase());
-  const query = namedMatches(queryParams, (name) => name);
-  if (wanted === null || headerMatches === undefined || query === undefined) return undefined;
+  const headerMatches = namedMatches(headers, 'header');
+  const query = namedMatches(queryParams, 'query parameter');
+  if (typeof wanted === 'string') return wanted;
+  if (typeof headerMatches === 'string') return headerMatches;
+  if (typeof query === 'string') return query;
   return create(RequestMatchSchema, {
     ...(wanted === undefined ? {} : { path: wanted }),
     headers: [...headerMatches],
@@ -35,40 +37,42 @@ export function httpMatch(written: unknown): RequestMatch | undefined {
   });
 }
 
-/** One entry of a GRPCRoute's `matches`: a method is a path. */
-export function grpcMatch(written: unknown): RequestMatch | undefined {
+/** One entry of a GRPCRoute's `matches`: a method is a path. As {@link httpMatch} otherwise. */
+export function grpcMatch(written: unknown): RequestMatch | string {
   const { method, headers } = record(written);
   const path = isBlank(method) ? undefined : grpcPath(record(method));
-  const headerMatches = namedMatches(headers, (name) => name.toLowerCase());
-  if (path === null || headerMatches === undefined) return undefined;
+  const headerMatches = namedMatches(headers, 'header');
+  if (typeof path === 'string') return path;
+  if (typeof headerMatches === 'string') return headerMatches;
   return create(RequestMatchSchema, {
     ...(path === undefined ? {} : { path }),
     headers: [...headerMatches],
   });
 }
 
-/** Null: it can't be read. */
-function httpPath({ type, value }: Written): PathMatch | null {
+/** A text: why it can't be read. */
+function httpPath({ type, value }: Written): PathMatch | string {
   const path = isBlank(value) ? '/' : text(value);
-  if (path === undefined) return null;
+  if (path === undefined) return `path ${JSON.stringify(value)} is no text`;
   switch (type ?? 'PathPrefix') {
     case EXACT:
       return pathOf({ case: 'exact', value: path });
     case 'PathPrefix':
       return pathOf({ case: 'prefix', value: path });
     case REGEX:
-      return isRegex(path) ? pathOf({ case: 'regex', value: path }) : null;
+      return regexPath(path, 'path');
     default:
-      return null;
+      return `there is no match of a path of type ${JSON.stringify(type)}`;
   }
 }
 
-/** Null: it can't be read. Undefined: every method. */
-function grpcPath({ type, service, method }: Written): PathMatch | null | undefined {
+/** A text: why it can't be read. Undefined: every method. */
+function grpcPath({ type, service, method }: Written): PathMatch | string | undefined {
   const named = { service: text(service), method: text(method) };
   if (named.service === undefined && named.method === undefined) return undefined;
   const isExact = (type ?? EXACT) === EXACT;
-  if (!isExact && type !== REGEX) return null;
+  if (!isExact && type !== REGEX)
+    return `there is no match of a method of type ${JSON.stringify(type)}`;
   if (isExact && named.service !== undefined) {
     return named.method === undefined
       ? pathOf({ case: 'prefix', value: `/${named.service}` })
@@ -79,26 +83,34 @@ function grpcPath({ type, service, method }: Written): PathMatch | null | undefi
     return isExact ? quoted(one) : `(?:${one})`;
   };
   const value = `/${part(named.service)}/${part(named.method)}`;
-  return isRegex(value) ? pathOf({ case: 'regex', value }) : null;
+  return regexPath(value, 'method');
 }
 
-/** Of several with the same name the first counts. Undefined: one can't be read. */
+function regexPath(value: string, what: string): PathMatch | string {
+  const problem = regexProblem(value);
+  return problem === undefined ? pathOf({ case: 'regex', value }) : `${what} ${problem}`;
+}
+
+/** Of several with the same name the first counts. A text: why one can't be read. */
 function namedMatches(
   written: unknown,
-  nameOf: (name: string) => string,
-): readonly NamedMatch[] | undefined {
+  what: 'header' | 'query parameter',
+): readonly NamedMatch[] | string {
   const matches = new Map<string, NamedMatch>();
   for (const one of list(written)) {
     const { type, name: said, value } = record(one);
     const name = text(said);
-    if (name === undefined || typeof value !== 'string') return undefined;
+    if (name === undefined) return `a ${what} has no name`;
+    if (typeof value !== 'string') return `${what} ${name} has no value`;
     const kind = new Map<unknown, 'exact' | 'regex'>([
       [undefined, 'exact'],
       [EXACT, 'exact'],
       [REGEX, 'regex'],
     ]).get(type);
-    if (kind === undefined || (kind === 'regex' && !isRegex(value))) return undefined;
-    const key = nameOf(name);
+    if (kind === undefined) return `there is no match of a ${what} of type ${JSON.stringify(type)}`;
+    const problem = kind === 'regex' ? regexProblem(value) : undefined;
+    if (problem !== undefined) return `${what} ${name}: ${problem}`;
+    const key = what === 'header' ? name.toLowerCase() : name;
     if (matches.has(key)) continue;
     matches.set(key, create(NamedMatchSchema, { name: key, value: { case: kind, value } }));
   }
@@ -109,14 +121,18 @@ function pathOf(kind: NonNullable<MessageInitShape<typeof PathMatchSchema>['kind
   return create(PathMatchSchema, { kind });
 }
 
-/** In the syntax of RE2: what proxies can't compile they refuse, with all of the route. */
-function isRegex(value: string): boolean {
-  if (value.length === 0 || value.length > REGEX_LENGTH_MAX) return false;
+/** What is wrong with it. In the syntax of RE2: what proxies can't compile they refuse, with all of the route. */
+function regexProblem(value: string): string | undefined {
+  if (value.length === 0) return 'is an empty regular expression';
+  if (value.length > REGEX_LENGTH_MAX)
+    return `is a regular expression of more than ${REGEX_LENGTH_MAX} characters`;
   try {
     RE2JS.compile(value);
-    return true;
-  } catch {
-    return false;
+    return undefined;
+  } catch (error) {
+    // It repeats the expression at its end.
+    const why = error instanceof RE2JSSyntaxException ? error.getDescription() : String(error);
+    return `${JSON.stringify(value)} is no regular expression of RE2: ${why}`;
   }
 }
 

@@ -53,9 +53,13 @@ export function translateRules(
   return rules.flatMap((written, index) => {
     const rule = record(written);
     const matches = list(rule['matches']);
-    const readable = matches.flatMap((one) => matchOf(one) ?? []);
-    if (readable.length < matches.length)
-      problems.push({ kind: 'value', message: `rule ${index} has matches that can not be read` });
+    const read = matches.map((one) => matchOf(one));
+    const readable = read.filter((match) => typeof match !== 'string');
+    const unread = read.find((match) => typeof match === 'string');
+    if (unread !== undefined) {
+      const message = `rule ${index} has matches that can not be read (${unread})`;
+      problems.push({ kind: 'value', message });
+    }
     if (matches.length > 0 && readable.length === 0) {
       isShifted = true;
       return [];

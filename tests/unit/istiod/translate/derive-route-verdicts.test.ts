@@ -59,9 +59,16 @@ describe('deriveRouteVerdicts()', () => {
   });
 
   it('tells of rules that never hold', () => {
-    const why = 'rule 0 has matches that can not be read';
+    const why =
+      'rule 0 has matches that can not be read (path "(" is no regular expression of RE2: missing closing ))';
     expect(said([never])[0]).to.equal(`Accepted False UnsupportedValue: ${why}`);
     expect(said([never, {}])[0]).to.equal(`${ACCEPTED}, but ${why}`);
+  });
+
+  it('tells the first of many problems, and how many there are', () => {
+    const gone = Array.from({ length: 10 }, (_, index) => ({ name: `gone-${index}`, port: 80 }));
+    const [, message = ''] = said([{ backendRefs: gone }]);
+    expect(message).to.match(/service shop\/gone-7 not found, and 2 more$/);
   });
 
   const unresolved: readonly [rules: readonly object[], expected: string][] = [
