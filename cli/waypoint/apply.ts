@@ -1,3 +1,4 @@
+import { isConflict } from '#kube/errors.ts';
 import { GATEWAYS, NAMESPACES, type Namespace } from '#kube/resources.ts';
 
 import type { ClusterAccess } from '../kubernetes.ts';
@@ -46,6 +47,11 @@ export async function applyWaypoint(
   await client
     .patch(GATEWAYS, name, namespace, waypointGateway(wanted), how)
     .catch((error: unknown) => {
+      if (isConflict(error) && error instanceof Error) {
+        throw new Failure(
+          `Somebody else has changed the Gateway ${namespace}/${name}, and that stays: ${error.message}; change it with kubectl, or delete the waypoint first`,
+        );
+      }
       throw explained(error);
     });
   process.stdout.write(`✅ waypoint ${namespace}/${name} applied\n`);

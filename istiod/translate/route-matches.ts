@@ -54,6 +54,8 @@ export function grpcMatch(written: unknown): RequestMatch | string {
 function httpPath({ type, value }: Written): PathMatch | string {
   const path = isBlank(value) ? '/' : text(value);
   if (path === undefined) return `path ${JSON.stringify(value)} is no text`;
+  if (type !== REGEX && !path.startsWith('/'))
+    return `path ${JSON.stringify(path)} does not begin with a slash`;
   switch (type ?? 'PathPrefix') {
     case EXACT:
       return pathOf({ case: 'exact', value: path });

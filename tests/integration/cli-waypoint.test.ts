@@ -94,6 +94,17 @@ describe('ambit waypoint', function () {
     expect(await useWaypoint('shop')).to.equal('other');
   });
 
+  it('leaves what somebody else has set, and says what to do', async () => {
+    const label = 'istio.io/waypoint-for';
+    const theirs = { metadata: { labels: { [label]: 'none' } } };
+    await client.patch(GATEWAYS, 'waypoint', 'shop', theirs, { type: 'merge' });
+    expect(await fails('apply', '-n', 'shop', '--for', 'all')).to.match(
+      /\nSomebody else has changed the Gateway shop\/waypoint, .*waypoint-for; change it with kubectl/,
+    );
+    const asBefore = { metadata: { labels: { [label]: null } } };
+    await client.patch(GATEWAYS, 'waypoint', 'shop', asBefore, { type: 'merge' });
+  });
+
   it('lists them, and says how they are', async () => {
     await objectUntil(client, GATEWAYS, { namespace: 'shop', name: 'other' }, (object) =>
       JSON.stringify(object?.status ?? '').includes('Resource programmed'),

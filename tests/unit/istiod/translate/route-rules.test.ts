@@ -68,6 +68,7 @@ describe('translateRules() matches', () => {
       { queryParams: [{ name: 'Q', value: '1' }] },
       { query: [{ name: 'Q', exact: '1' }] },
     ],
+    ['a path that no request has', { path: { value: 'a' } }, 'never'],
     ['a path of an unknown type', { path: { type: 'Glob', value: '/a' } }, 'never'],
     [
       'a header of an unknown type',
