@@ -1,6 +1,8 @@
 import { constants, enableCompileCache, flushCompileCache } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
+import { keepYoungGenerationSmall } from './young-generation.ts';
+
 const { DISABLED, FAILED } = constants.compileCacheStatus;
 
 /** Where compiled code is kept below a project's directory. */
@@ -14,6 +16,8 @@ const FOLDER = 'node_modules/.cache/compiled';
  * first line on: they don't even load the compiler of types.
  */
 export function keepCompiledCode(): void {
+  // Before anything is compiled: V8 takes up only what was compiled with the same settings.
+  keepYoungGenerationSmall();
   const project = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
   // Portable: a container sees the project elsewhere.
   const { status } = enableCompileCache({ directory: `${project}/${FOLDER}`, portable: true });

@@ -88,6 +88,8 @@ export const fcntl: (fd: number, command: number, argument: number) => number = 
   'int fcntl(int, int, int)',
 );
 /** Held as long as the descriptor, or a copy of it, is open. */
+export const mallopt: (parameter: number, value: number) => number =
+  library.func('int mallopt(int, int)');
 export const flock: (fd: number, operation: number) => number = library.func('int flock(int, int)');
 export const ioctl: (fd: number, request: number, argument: number) => number = library.func(
   'int ioctl(int, unsigned long, int)',

@@ -18,6 +18,7 @@ import { buildFamilies, trafficFamilies } from '#dataplane/telemetry/exposition.
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
 import { openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
+import { keepFreedMemory } from '#linux/malloc.ts';
 import type { Listener } from '#reactor/listener.ts';
 import type { Loop } from '#reactor/loop.ts';
 import { openThreadLoop } from '#reactor/thread-loop.ts';
@@ -223,6 +224,7 @@ export class App {
     this.#listen(loop);
     saveCompiledCode();
     letYoungGenerationGrow();
+    keepFreedMemory();
   }
 
   async #end(why: string): Promise<void> {

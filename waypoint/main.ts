@@ -1,6 +1,5 @@
 import { keepCompiledCode } from '#common/compile-cache.ts';
 import { settingsOrExit, takeNoArguments } from '#common/settings-only.ts';
-import { keepYoungGenerationSmall } from '#common/young-generation.ts';
 
 import type { App } from './app.ts';
 
@@ -23,9 +22,10 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
   });
 }
 
-keepYoungGenerationSmall();
 keepCompiledCode();
 // Imported only now: what is imported above is compiled before the cache is there.
+const { returnFreedMemory } = await import('#linux/malloc.ts');
+returnFreedMemory();
 const { readConfig } = await import('./config.ts');
 const { App: Program } = await import('./app.ts');
 

@@ -16,6 +16,7 @@ import type { MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
 import { openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
+import { keepFreedMemory } from '#linux/malloc.ts';
 import { netnsId, selfCheckNetns } from '#linux/netns.ts';
 import { setThreadPriorities } from '#linux/priority.ts';
 import type { Loop } from '#reactor/loop.ts';
@@ -262,6 +263,7 @@ export class App implements Process {
     setTimeout(() => {
       saveCompiledCode();
       letYoungGenerationGrow();
+      keepFreedMemory();
     }, SETTLED_MS).unref();
     // The next hand-over should find us warm, too.
     if (!this.#succession.isExpected) {
