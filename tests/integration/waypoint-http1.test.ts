@@ -196,6 +196,19 @@ describe('HTTP/1.1 through a waypoint', () => {
       expect(waypoint.records[0]).to.include({ requestBytes: 7, responseBytes: 7 });
     });
 
+    it('may last longer than its route lets a request', async () => {
+      waypoint.decide = (facts) => forwardTo(facts, { timeoutMs: 200 });
+      handler = () => undefined;
+      const client = await waypoint.connect();
+      client.stream.write(upgrade);
+      await once(client.stream, 'readable');
+      // It began later, and its time is over.
+      const late = await waypoint.connect();
+      expect((await late.ask('/')).status).to.equal(504);
+      const heard = await client.exchange('still here');
+      expect(heard.endsWith('still here')).to.equal(true);
+    });
+
     it('carries what is said later, in large pieces', async () => {
       const client = await waypoint.connect();
       client.stream.write(upgrade);

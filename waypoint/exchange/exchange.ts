@@ -342,10 +342,13 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     }
     this.#stopKeeping();
     this.#phase = 'answering';
-    this.#setTimer('whole');
     this.#isTunnel = response.status === 101;
-    // What follows on both sides is what the new protocol says.
-    if (this.#isTunnel) this.#requestEnded = false;
+    if (this.#isTunnel) {
+      // What follows on both sides is what the new protocol says, for as long as it likes.
+      this.#requestEnded = false;
+      this.#timer = 'none';
+      this.#host.loop.timers.cancel(this);
+    } else this.#setTimer('whole');
     this.#record.status = response.status;
     this.#record.responseMs = this.#host.loop.nowMs;
     this.#record.grpcStatus = response.header('grpc-status');
