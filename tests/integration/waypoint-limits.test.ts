@@ -65,10 +65,11 @@ describe('a waypoint', () => {
     expect(waypoint.left).to.deep.equal({ requests: 0, load: 0, waiting: 0 });
   }
 
-  /** Comes by twice, the second time so much later. */
+  /** Comes by twice, the second time so much later. In whole milliseconds: a fraction may be lost in a sum. */
   function lookAfter(laterMs: number): void {
-    waypoint.plane.look(loop.nowMs);
-    waypoint.plane.look(loop.nowMs + laterMs);
+    const nowMs = Math.ceil(loop.nowMs);
+    waypoint.plane.look(nowMs);
+    waypoint.plane.look(nowMs + laterMs);
   }
 
   /** What the log says of all requests: status, flag, details. */
