@@ -6,7 +6,7 @@ import type { Loop } from '#reactor/loop.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 const LOG_INTERVAL_MS = 50;
-const LOG_CHARACTERS = 65_536;
+const LOG_CHARACTERS = 524_288;
 /** Lines on their way to the control thread; when it can't keep up, lines are lost and counted. */
 const LOG_LINES_IN_FLIGHT = 20_000;
 
