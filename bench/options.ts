@@ -7,7 +7,7 @@ import {
   tunnelComparison,
   waypointComparison,
 } from './figures.ts';
-import { DIRECT, OURS, QUIET } from './statistics.ts';
+import { DIRECT, LOGGED, OURS } from './statistics.ts';
 
 /** A node tunnel that is measured in one more column: any program with our environment variables. */
 export interface Peer {
@@ -53,7 +53,7 @@ const choices: Readonly<Record<Subject, Choice>> = {
   // What a waypoint adds is found only against the path without one.
   waypoint: {
     comparison: waypointComparison,
-    builtIns: [DIRECT, envoy, OURS, QUIET],
+    builtIns: [DIRECT, envoy, OURS, LOGGED],
     initial: [DIRECT, envoy, OURS],
   },
 };
@@ -86,7 +86,7 @@ haproxy iperf3 nginx wrk h2load curl openssl ip nft nsenter unshare. Envoy also 
                          waypoint: ${groupsOf(waypointComparison).join(', ')}
   --proxies NAME,...     columns: ${choices.tunnels.builtIns.join(', ')} (default ${choices.tunnels.initial.join(',')})
                          waypoint: ${choices.waypoint.builtIns.join(', ')} (default ${choices.waypoint.initial.join(',')};
-                         quiet: ours without its access log, as Envoy has none)
+                         logged: ours with its access log; neither Envoy nor ours have one otherwise)
   --peer NAME=COMMAND    one more column: another node tunnel, started with the same environment;
                          may be given more than once
   --hold                 measure nothing: build the path of the one column that --proxies names, say how

@@ -12,8 +12,8 @@ export interface Spread {
 export const DIRECT = 'direct' as const;
 /** The name of the column of this project's proxy. */
 export const OURS = 'ours' as const;
-/** The name of the column of this project's waypoint without a line in its log for each request, as Envoy has none. */
-export const QUIET = 'quiet' as const;
+/** The name of the column of this project's waypoint with its access log, which in the other column it has as little as Envoy. */
+export const LOGGED = 'logged' as const;
 
 export type Verdict = 'met' | 'missed';
 

@@ -11,7 +11,7 @@ import type { NodeSpec, Pod } from '#tests/bed/world.ts';
 import { waypointComparison } from '../figures.ts';
 import type { Path } from '../measure.ts';
 import { startTunnels } from '../node-tunnels.ts';
-import { DIRECT, QUIET } from '../statistics.ts';
+import { DIRECT, LOGGED } from '../statistics.ts';
 import { type BenchWorld, STREAM_PORT, WEB_PORT } from '../world.ts';
 import { renderEnvoyConfig } from './envoy-config.ts';
 import { findEnvoy } from './envoy-program.ts';
@@ -56,7 +56,7 @@ export async function startWaypointPath(bench: BenchWorld, column: string): Prom
   if (column === waypointComparison.baseline) {
     return { ...through, pids: [await startEnvoy(bench, mesh)] };
   }
-  const env = column === QUIET ? { LOG_LEVEL: 'info,access=warn' } : {};
+  const env = column === LOGGED ? {} : { LOG_LEVEL: 'info,access=warn' };
   return { ...through, ...(await startWaypoint(bench, mesh, env)) };
 }
 

@@ -67,7 +67,7 @@ describe('readOptions()', () => {
     ],
     [
       ['waypoint', '--proxies', 'haproxy'],
-      'Cannot use --proxies "haproxy": want one of direct, envoy, ours, quiet',
+      'Cannot use --proxies "haproxy": want one of direct, envoy, ours, logged',
     ],
     [
       ['waypoint', '--peer', 'other=/bin/other'],
