@@ -1,4 +1,5 @@
 import { systemClock } from '#common/clock.ts';
+import { collectGarbage } from '#common/collect-garbage.ts';
 import { saveCompiledCode } from '#common/compile-cache.ts';
 import type { AdminServer } from '#common/http/admin-server.ts';
 import { LogLevels } from '#common/log/filter.ts';
@@ -223,6 +224,7 @@ export class App {
     if (this.stopping) return;
     this.#listen(loop);
     saveCompiledCode();
+    await collectGarbage();
     letYoungGenerationGrow();
     keepFreedMemory();
   }

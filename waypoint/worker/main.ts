@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { invariant } from '#common/assert.ts';
+import { collectGarbage } from '#common/collect-garbage.ts';
 import { saveCompiledCode } from '#common/compile-cache.ts';
 import type { Beat, Ready } from '#dataplane/workers/threads.ts';
 import { noteDescriptorsIn } from '#reactor/owned-descriptors.ts';
@@ -35,6 +36,7 @@ port.on('message', (message: ToWorker | Beat) => {
   }
 });
 
+saveCompiledCode();
+await collectGarbage();
 loop.start();
 post({ type: 'ready' });
-saveCompiledCode();
