@@ -11,6 +11,7 @@ import { Logger } from '#common/log/logger.ts';
 import { LineWriter } from '#common/log/writer.ts';
 import { processFamilies } from '#common/metrics/process.ts';
 import { MetricsRegistry } from '#common/metrics/registry.ts';
+import { letYoungGenerationGrow } from '#common/young-generation.ts';
 import { KubeClient } from '#kube/client.ts';
 import { inClusterCredentials, kubeconfigCredentials } from '#kube/config.ts';
 import { LeaderElection } from '#kube/lease.ts';
@@ -221,6 +222,7 @@ export class App {
     const port = await this.#listen(root);
     this.#pending.delete('listening');
     const [http, monitoring] = admin.map(({ ports }) => ports[0]);
+    letYoungGenerationGrow();
     log.info('serving', { discovery: port, http, monitoring, revision: config.mesh.revision });
   }
 

@@ -2,7 +2,7 @@
 // Whatever goes wrong here costs time later, nothing else.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, globSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { compiledCodeEnvironment } from '#common/compile-cache.ts';
@@ -20,17 +20,12 @@ const imports = files.map(
   (file) => `import ${JSON.stringify(pathToFileURL(join(project, file)).href)};`,
 );
 const all = ["import 'data:text/javascript,throw 0';", ...imports].join('\n');
-// What these import runs as well: packages of the older kind are compiled only then.
-const apps = files
-  .filter((file) => basename(file) === 'app.ts')
-  .map((file) => pathToFileURL(join(project, file)).href);
 // As the programs do it: see keepCompiledCode().
 const program = `
   import { keepYoungGenerationSmall } from './common/young-generation.ts';
   keepYoungGenerationSmall();
   const failure = await import(${JSON.stringify(`data:text/javascript,${encodeURIComponent(all)}`)}).catch((thrown) => thrown);
   if (failure !== 0) throw failure;
-  for (const app of ${JSON.stringify(apps)}) await import(app);
 `;
 /** It takes 5 s where nothing else runs. */
 const DEADLINE_MS = 300_000;

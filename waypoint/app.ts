@@ -13,7 +13,7 @@ import { letYoungGenerationGrow } from '#common/young-generation.ts';
 import { Readiness } from '#dataplane/admin/readiness.ts';
 import { CaClient } from '#dataplane/identity/ca-client.ts';
 import { type CertificateChange, CertificateManager } from '#dataplane/identity/certificates.ts';
-import type { MeshDelta } from '#dataplane/state/delta.ts';
+import { diff, EMPTY_SNAPSHOT, type MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import { buildFamilies, trafficFamilies } from '#dataplane/telemetry/exposition.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
@@ -299,15 +299,7 @@ export class App {
 
   /** Everything that is known so far, for a worker that has just begun. */
   #fill(index: number): void {
-    const { workloads, services, policies } = this.#mesh.snapshot();
-    const delta: MeshDelta = {
-      upsertWorkloads: workloads,
-      removeWorkloads: [],
-      upsertServices: services,
-      removeServices: [],
-      upsertPolicies: policies,
-      removePolicies: [],
-    };
+    const delta = diff(EMPTY_SNAPSHOT, this.#mesh.snapshot());
     this.#workers.tell(index, { type: 'log-filter', filter: this.#levels.current() });
     this.#workers.tell(index, { type: 'mesh', delta });
     const routes = [...this.#routes.routes()];

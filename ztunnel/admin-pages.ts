@@ -6,7 +6,13 @@ import { type MetricFamily, MetricsRegistry, single } from '#common/metrics/regi
 import { readVersion } from '#common/version.ts';
 import { dumpConfig, dumpMesh, type PodDump } from '#dataplane/admin/config-dump.ts';
 import type { Readiness } from '#dataplane/admin/readiness.ts';
-import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
+import {
+  localHosts,
+  loggingControl,
+  openAdmin,
+  openReadiness,
+  openStats,
+} from '#dataplane/admin/servers.ts';
 import type { CertificateManager } from '#dataplane/identity/certificates.ts';
 import type { MeshStore } from '#dataplane/state/store.ts';
 import {
@@ -110,18 +116,9 @@ export class AdminPages {
       };
       return openStats(render, { port, ipv6, onError });
     }
-    const logging = {
-      current: () => levels.current(),
-      set: (text: string) => {
-        const result = levels.set(text);
-        if (result.kind === 'ok') workers.broadcast({ kind: 'log-filter', filter: text });
-        return result;
-      },
-      reset: () => {
-        levels.reset();
-        workers.broadcast({ kind: 'log-filter', filter: levels.current() });
-      },
-    };
+    const logging = loggingControl(levels, (filter) =>
+      workers.broadcast({ kind: 'log-filter', filter }),
+    );
     const configDump = (): Promise<string> => this.#configDump();
     const parts = { program: 'ztunnel', configDump, logging, shutDown } as const;
     return openAdmin(parts, { port, hosts: await localHosts(ipv6), onError });

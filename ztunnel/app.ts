@@ -12,7 +12,7 @@ import { Readiness } from '#dataplane/admin/readiness.ts';
 import type { MeshConfiguration } from '#dataplane/config-source.ts';
 import { CaClient } from '#dataplane/identity/ca-client.ts';
 import { type CertificateChange, CertificateManager } from '#dataplane/identity/certificates.ts';
-import type { MeshDelta } from '#dataplane/state/delta.ts';
+import { diff, EMPTY_SNAPSHOT, type MeshDelta } from '#dataplane/state/delta.ts';
 import { MeshStore } from '#dataplane/state/store.ts';
 import { XdsSource } from '#dataplane/xds-source.ts';
 import { openFilesLimit, raiseOpenFilesLimit } from '#linux/limits.ts';
@@ -330,15 +330,7 @@ export class App implements Process {
 
   /** Everything known so far, for one worker or (undefined) all. */
   #tellAll(index: number | undefined): void {
-    const { workloads, services, policies } = this.#mesh.snapshot();
-    const delta: MeshDelta = {
-      upsertWorkloads: workloads,
-      removeWorkloads: [],
-      upsertServices: services,
-      removeServices: [],
-      upsertPolicies: policies,
-      removePolicies: [],
-    };
+    const delta = diff(EMPTY_SNAPSHOT, this.#mesh.snapshot());
     const tell = (notice: Parameters<Workers['broadcast']>[0]): void => {
       if (index === undefined) this.#workers.broadcast(notice);
       else this.#workers.tell(index, notice);

@@ -6,7 +6,7 @@ import type {
   AdminServer,
 } from '#common/http/admin-server.ts';
 import { openAdminServer } from '#common/http/admin-server.ts';
-import type { LogFilterResult } from '#common/log/filter.ts';
+import type { LogFilterResult, LogLevels } from '#common/log/filter.ts';
 import type { ExpositionFormat } from '#common/metrics/registry.ts';
 import { EXPOSITION_CONTENT_TYPES, expositionFormat } from '#common/metrics/registry.ts';
 
@@ -17,6 +17,22 @@ export interface LoggingControl {
   readonly current: () => string;
   readonly set: (filter: string) => LogFilterResult;
   readonly reset: () => void;
+}
+
+/** Changes the filter here, and tells the workers of it. */
+export function loggingControl(levels: LogLevels, tell: (filter: string) => void): LoggingControl {
+  return {
+    current: () => levels.current(),
+    set: (filter) => {
+      const result = levels.set(filter);
+      if (result.kind === 'ok') tell(filter);
+      return result;
+    },
+    reset: () => {
+      levels.reset();
+      tell(levels.current());
+    },
+  };
 }
 
 /** A page of one kind of proxy. */

@@ -5,7 +5,13 @@ import type { MetricsRegistry } from '#common/metrics/registry.ts';
 import { readVersion } from '#common/version.ts';
 import { dumpConfig, dumpMesh } from '#dataplane/admin/config-dump.ts';
 import type { Readiness } from '#dataplane/admin/readiness.ts';
-import { localHosts, openAdmin, openReadiness, openStats } from '#dataplane/admin/servers.ts';
+import {
+  localHosts,
+  loggingControl,
+  openAdmin,
+  openReadiness,
+  openStats,
+} from '#dataplane/admin/servers.ts';
 import type { CertificateManager } from '#dataplane/identity/certificates.ts';
 import { type NamespacedHost, namespacedHost } from '#dataplane/state/names.ts';
 import type { MeshStore } from '#dataplane/state/store.ts';
@@ -38,18 +44,9 @@ export async function openPages(from: PageSources): Promise<readonly AdminServer
   const { ports, ipv6Enabled: ipv6 } = config;
   const onError = (path: string, error: unknown): void =>
     from.log.error('a page failed', { path, error: String(error) });
-  const logging = {
-    current: () => levels.current(),
-    set: (text: string) => {
-      const result = levels.set(text);
-      if (result.kind === 'ok') workers.tellAll({ type: 'log-filter', filter: text });
-      return result;
-    },
-    reset: () => {
-      levels.reset();
-      workers.tellAll({ type: 'log-filter', filter: levels.current() });
-    },
-  };
+  const logging = loggingControl(levels, (filter) =>
+    workers.tellAll({ type: 'log-filter', filter }),
+  );
   const about = 'services and their endpoints: health, load, connections; ?format=json';
   const clusters = { about, methods: ['GET'], handle: clustersPage.bind(undefined, from) };
   const admin = {
