@@ -1,48 +1,30 @@
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type ClientHttp2Session, connect } from 'node:http2';
-import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { beforeEach, describe, it } from 'mocha';
 
 import type { Service } from '#dataplane/state/service.ts';
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { delta, gatewayAt, ports } from '#tests/support/mesh.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { forwardTo, type Inner, SERVICE_VIP, TestWaypoint } from '#tests/support/waypoint.ts';
+import { forwardTo, type Inner, SERVICE_VIP, type TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 import { SHOP } from '#tests/support/waypoint-resources.ts';
 
 const HTTP1 = { protocols: new Map([[80, 'HTTP/1.1']]) } as const satisfies Partial<Service>;
 
 describe('A connection through a waypoint', () => {
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint((error) => void faults.push(error));
   let faults: unknown[];
   let waypoint: TestWaypoint;
   let app: Server;
 
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => void faults.push(error);
-    loop.start();
-  });
-  after(() => loop.stop());
-
   beforeEach(async () => {
     faults = [];
     app = createServer((_request, response) => response.end('served'));
-    app.listen(0, '127.0.0.2');
-    await once(app, 'listening');
-    waypoint = new TestWaypoint(loop, authority);
-    waypoint.serve([{ ip: '127.0.0.2', port: (app.address() as AddressInfo).port }], HTTP1);
-  });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    app.close();
-    app.closeAllConnections();
+    waypoint = bench.open();
+    waypoint.serve([await bench.listen(app)], HTTP1);
   });
 
   function shop(): Service {

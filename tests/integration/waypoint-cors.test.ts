@@ -1,15 +1,12 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { connect, type IncomingHttpHeaders } from 'node:http2';
-import type { AddressInfo } from 'node:net';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { beforeEach, describe, it } from 'mocha';
 
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { TestWaypoint } from '#tests/support/waypoint.ts';
+import type { TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 import { route, SHOP } from '#tests/support/waypoint-resources.ts';
 import { decide } from '#waypoint/exchange/decide.ts';
 import { PolicySet } from '#waypoint/policy/policy-set.ts';
@@ -35,35 +32,21 @@ const PREFLIGHT = {
 };
 
 describe('CORS through a waypoint', () => {
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
-  let server: Server;
   let asked: string[];
-
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
 
   beforeEach(async () => {
     asked = [];
     // An application that would let in everybody.
-    server = createServer((request, response) => {
+    const server = createServer((request, response) => {
       asked.push(`${request.method} ${request.url}`);
       response.setHeader('access-control-allow-origin', '*');
       response.setHeader('vary', 'Accept');
       response.end('here you are');
     });
-    server.listen(0, '127.0.0.2');
-    await once(server, 'listening');
-    waypoint = new TestWaypoint(loop, authority);
-    const { port } = server.address() as AddressInfo;
-    waypoint.serve([{ ip: '127.0.0.2', port }], { protocols: new Map([[80, 'HTTP/1.1']]) });
+    waypoint = bench.open();
+    waypoint.serve([await bench.listen(server)], { protocols: new Map([[80, 'HTTP/1.1']]) });
     const routes = new RouteTable();
     const backends = [{ service: SHOP, port: 80, weight: 1 }];
     routes.apply([route('pages', { rules: [{ filters: [CORS], backends }] })], []);
@@ -79,11 +62,6 @@ describe('CORS through a waypoint', () => {
         facts,
         request,
       );
-  });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    server.close();
-    server.closeAllConnections();
   });
 
   /** The answer to one request by the protocol: what it says of CORS. */

@@ -1,16 +1,15 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import { createSecureServer, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { afterEach, beforeEach, describe, it } from 'mocha';
 
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { delta, gatewayAt, ports, service, serving, workload } from '#tests/support/mesh.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { SERVICE_VIP, TestWaypoint } from '#tests/support/waypoint.ts';
+import type { TestAuthority } from '#tests/support/tls-material.ts';
+import { SERVICE_VIP, type TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 
 /** Of the pod: nobody else has a tunnel port there. */
 const POD_IP = '127.0.5.2';
@@ -64,43 +63,25 @@ class NodeTunnel {
 }
 
 describe('A waypoint before an ambient pod', () => {
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
-  let app: Server;
   let node: NodeTunnel;
 
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
-
   beforeEach(async () => {
-    app = createServer((request, response) => {
+    const app = createServer((request, response) => {
       response.end(request.url === '/large' ? Buffer.alloc(LARGE_BYTES) : 'small');
     });
-    app.listen(0, POD_IP);
-    node = new NodeTunnel(authority);
-    await Promise.all([once(app, 'listening'), node.listen()]);
-    waypoint = new TestWaypoint(loop, authority);
+    node = new NodeTunnel(bench.authority);
+    const [{ port }] = await Promise.all([bench.listen(app, POD_IP), node.listen()]);
+    waypoint = bench.open();
     const waypointAt = gatewayAt('/127.0.0.9');
     const shop = service('shop.default.svc.cluster.local', SERVICE_VIP, { waypoint: waypointAt });
     const how = { protocol: 'HBONE', serviceAccount: 'app' } as const;
-    const { port } = app.address() as AddressInfo;
     const pod = serving(workload('shop-0', POD_IP, how), [shop, ports({ 80: port })]);
     const self = workload('waypoint', '127.0.0.9', { ...how, serviceAccount: 'waypoint' });
     waypoint.plane.applyMesh(delta({ upsertServices: [shop], upsertWorkloads: [self, pod] }));
   });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    node.close();
-    app.close();
-    app.closeAllConnections();
-  });
+  afterEach(() => node.close());
 
   it('serves others while clients do not read their answers, on one tunnel for all', async () => {
     for (let stalled = 0; stalled < 8; stalled++) {

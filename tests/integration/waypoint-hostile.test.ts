@@ -1,13 +1,10 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { afterEach, beforeEach, describe, it } from 'mocha';
 
 import type { Header } from '#codec/http2/field.ts';
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
 import {
   END_HEADERS,
   END_STREAM,
@@ -16,8 +13,8 @@ import {
   number32,
   RawHttp2,
 } from '#tests/support/raw-http2.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { type Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import type { Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 
 const WAIT_MS = 60_000;
 const FIVE_MINUTES_MS = 300_000;
@@ -221,23 +218,15 @@ async function answered(client: Inner, bytes: string): Promise<string> {
 
 describe('a waypoint with a hostile client', function () {
   this.timeout(2 * WAIT_MS);
-  const authority = new TestAuthority();
-  let loop: Loop;
+  // Before the bench ends the waypoint.
+  afterEach(expectWell);
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
   let app: Server;
   let handler: (request: IncomingMessage, response: ServerResponse) => void;
   /** Requests of which the application has seen the head, and those of which it has seen the end. */
   let reached: string[];
   let completed: string[];
-
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
 
   beforeEach(async () => {
     reached = [];
@@ -250,18 +239,9 @@ describe('a waypoint with a hostile client', function () {
       request.resume();
       handler(request, response);
     });
-    app.listen(0, '127.0.0.2');
-    await once(app, 'listening');
-    waypoint = new TestWaypoint(loop, authority);
-    const { port } = app.address() as AddressInfo;
+    waypoint = bench.open();
     // What is not declared, and does not look like HTTP, is not looked into.
-    waypoint.serve([{ ip: '127.0.0.2', port }], { protocols: new Map([[80, 'HTTP/1.1']]) });
-  });
-  afterEach(async () => {
-    await expectWell();
-    waypoint[Symbol.dispose]();
-    app.close();
-    app.closeAllConnections();
+    waypoint.serve([await bench.listen(app)], { protocols: new Map([[80, 'HTTP/1.1']]) });
   });
 
   /** HTTP/2 by hand, inside of a tunnel. */
@@ -285,7 +265,7 @@ describe('a waypoint with a hostile client', function () {
     client.stream.destroy();
     await until(() => Object.values(waypoint.left).every((each) => each === 0));
     expect(waypoint.left).to.deep.equal({ requests: 0, load: 0, waiting: 0 });
-    expect(loop.faults).to.equal(0);
+    expect(bench.loop.faults).to.equal(0);
   }
 
   describe('that smuggles', () => {
@@ -486,8 +466,8 @@ describe('a waypoint with a hostile client', function () {
       await client.ping();
       expect(plane.waiting.bytes).to.be.within(1, 100 * 400_000);
       expect(plane.waiting.bytes).to.be.at.most(plane.limits.waitingBytes);
-      plane.look(loop.nowMs);
-      plane.look(loop.nowMs + FIVE_MINUTES_MS);
+      plane.look(bench.loop.nowMs);
+      plane.look(bench.loop.nowMs + FIVE_MINUTES_MS);
       await client.ping();
       expect(client.of(FrameType.resetStream)).to.have.lengthOf(100);
       expect(waypoint.records.every(({ flag }) => flag === 'SI')).to.equal(true);

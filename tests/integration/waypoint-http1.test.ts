@@ -1,26 +1,17 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { beforeEach, describe, it } from 'mocha';
 
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { forwardTo, TestWaypoint } from '#tests/support/waypoint.ts';
+import { forwardTo, type TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** What an application of node:http answers, with what it has seen. */
-async function application(handler: Handler): Promise<{ server: Server; port: number }> {
-  const server = createServer(handler);
-  server.listen(0, '127.0.0.2');
-  await once(server, 'listening');
-  return { server, port: (server.address() as AddressInfo).port };
-}
-
+/** What the application answers, with what it has seen. */
 const echo: Handler = (request, response) => {
   const chunks: Buffer[] = [];
   request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -31,31 +22,16 @@ const echo: Handler = (request, response) => {
 };
 
 describe('HTTP/1.1 through a waypoint', () => {
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
-  let app: { server: Server; port: number } | undefined;
+  let app: Server;
   let handler: Handler;
-
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
 
   beforeEach(async () => {
     handler = echo;
-    app = await application((request, response) => handler(request, response));
-    waypoint = new TestWaypoint(loop, authority);
-    waypoint.serve([{ ip: '127.0.0.2', port: app.port }]);
-  });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    app?.server.close();
-    app?.server.closeAllConnections();
+    app = createServer((request, response) => handler(request, response));
+    waypoint = bench.open();
+    waypoint.serve([await bench.listen(app)]);
   });
 
   it('gets an answer, and another one on the same connection', async () => {
@@ -125,9 +101,7 @@ describe('HTTP/1.1 through a waypoint', () => {
       await ended.promise;
       expect((await text(slow.stream)).length).to.be.above(200_000);
     }
-    const sockets = await new Promise((resolve) =>
-      app?.server.getConnections((_e, n) => resolve(n)),
-    );
+    const sockets = await new Promise((resolve) => app.getConnections((_e, n) => resolve(n)));
     expect(sockets).to.equal(1);
   });
 
@@ -177,7 +151,7 @@ describe('HTTP/1.1 through a waypoint', () => {
     const accepted = 'HTTP/1.1 101 OK\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n';
 
     beforeEach(() => {
-      app?.server.on('upgrade', (_request, socket: Socket, first: Buffer) => {
+      app.on('upgrade', (_request, socket: Socket, first: Buffer) => {
         socket.write(accepted);
         // Also what came with the request.
         socket.write(first);
@@ -221,8 +195,8 @@ describe('HTTP/1.1 through a waypoint', () => {
 
     it('goes on for the client when the server has ended its side', async () => {
       const got = Promise.withResolvers<string>();
-      app?.server.removeAllListeners('upgrade');
-      app?.server.on('upgrade', (_request, socket: Socket) => {
+      app.removeAllListeners('upgrade');
+      app.on('upgrade', (_request, socket: Socket) => {
         socket.end(`${accepted}that is all`);
         text(socket).then(got.resolve, got.reject);
       });

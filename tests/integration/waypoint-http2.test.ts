@@ -8,15 +8,12 @@ import {
   type OutgoingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
-import type { AddressInfo, Server } from 'node:net';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { beforeEach, describe, it } from 'mocha';
 
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { type Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import type { Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 
 type Handler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 
@@ -61,28 +58,11 @@ class Http2Client {
   }
 }
 
-async function listening(server: Server | Http2Server): Promise<number> {
-  server.listen(0, '127.0.0.2');
-  await once(server, 'listening');
-  return (server.address() as AddressInfo).port;
-}
-
 describe('HTTP/2 through a waypoint', () => {
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
   let app: Http2Server;
   let handler: Handler;
-  let port: number;
-
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
 
   beforeEach(async () => {
     handler = echo;
@@ -91,13 +71,8 @@ describe('HTTP/2 through a waypoint', () => {
       stream.on('error', () => undefined);
       handler(stream, headers);
     });
-    port = await listening(app);
-    waypoint = new TestWaypoint(loop, authority);
-    waypoint.serve([{ ip: '127.0.0.2', port }], { protocols: new Map([[80, 'HTTP/2']]) });
-  });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    app.close();
+    waypoint = bench.open();
+    waypoint.serve([await bench.listen(app)], { protocols: new Map([[80, 'HTTP/2']]) });
   });
 
   it('carries requests side by side, with trailers', async () => {
@@ -130,16 +105,11 @@ describe('HTTP/2 through a waypoint', () => {
       response.addTrailers({ 'x-sum': '7' });
       response.end();
     });
-    const oldPort = await listening(old);
-    waypoint.serve([{ ip: '127.0.0.2', port: oldPort }], {
-      protocols: new Map([[80, 'HTTP/1.1']]),
-    });
+    waypoint.serve([await bench.listen(old)], { protocols: new Map([[80, 'HTTP/1.1']]) });
     const client = new Http2Client(await waypoint.connect());
     const answer = await client.ask({ ':method': 'GET', ':path': '/a?b', ':authority': 'shop' });
     expect(answer).to.include({ status: 200, body: 'GET /a?b shop' });
     expect(answer.trailers).to.include({ 'x-sum': '7' });
-    old.close();
-    old.closeAllConnections();
   });
 
   it('serves a client of HTTP/1.1', async () => {

@@ -1,14 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
+import { createServer as createTcpServer, type Socket } from 'node:net';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { beforeEach, describe, it } from 'mocha';
 
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
-import { answerTo, type Inner, TestWaypoint } from '#tests/support/waypoint.ts';
+import { answerTo, type Inner, type TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 import type { PlaneLimits } from '#waypoint/worker/limits.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -19,22 +17,13 @@ const HOUR_MS = 3_600_000;
 const echo: Handler = (request, response) => void request.pipe(response);
 
 describe('a waypoint', () => {
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
   let app: Server;
+  let endpoint: { readonly ip: string; readonly port: number };
   let handler: Handler;
   /** Requests that have reached the application. */
   let reached: string[];
-
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
 
   beforeEach(async () => {
     handler = echo;
@@ -43,21 +32,14 @@ describe('a waypoint', () => {
       reached.push(request.url ?? '');
       handler(request, response);
     });
-    app.listen(0, '127.0.0.2');
-    await once(app, 'listening');
+    endpoint = await bench.listen(app);
     limited({});
-  });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    app.close();
-    app.closeAllConnections();
   });
 
   /** A waypoint with other limits. */
   function limited(limits: Partial<PlaneLimits>): void {
-    if (waypoint !== undefined) waypoint[Symbol.dispose]();
-    waypoint = new TestWaypoint(loop, authority, limits);
-    waypoint.serve([{ ip: '127.0.0.2', port: (app.address() as AddressInfo).port }]);
+    waypoint = bench.open(limits);
+    waypoint.serve([endpoint]);
   }
 
   /** Nothing is left of what was in progress. */
@@ -67,7 +49,7 @@ describe('a waypoint', () => {
 
   /** Comes by twice, the second time so much later. In whole milliseconds: a fraction may be lost in a sum. */
   function lookAfter(laterMs: number): void {
-    const nowMs = Math.ceil(loop.nowMs);
+    const nowMs = Math.ceil(bench.loop.nowMs);
     waypoint.plane.look(nowMs);
     waypoint.plane.look(nowMs + laterMs);
   }
@@ -239,7 +221,7 @@ describe('a waypoint', () => {
       const [message] = (await once(sent, 'response')) as [IncomingMessage];
       await once(message, 'data');
       for (let hours = 1; hours <= 3; hours++) {
-        waypoint.plane.look(loop.nowMs + hours * (HOUR_MS - 1_000));
+        waypoint.plane.look(bench.loop.nowMs + hours * (HOUR_MS - 1_000));
         (await response.promise).write('more');
         await once(message, 'data');
       }
@@ -295,9 +277,9 @@ describe('a waypoint', () => {
     it('ends idle connections of a client before its certificate does', async () => {
       const client = await waypoint.connect(undefined, { notAfterMs: Date.now() + 60_000 });
       expect(await client.ask('/one')).to.include({ status: 200 });
-      waypoint.plane.look(loop.nowMs + 30_000);
+      waypoint.plane.look(bench.loop.nowMs + 30_000);
       expect(waypoint.plane.inner.size).to.equal(1);
-      waypoint.plane.look(loop.nowMs + 50_000);
+      waypoint.plane.look(bench.loop.nowMs + 50_000);
       expect(waypoint.plane.inner.size).to.equal(0);
     });
   });
@@ -311,10 +293,8 @@ describe('a waypoint', () => {
         socket.on('error', () => undefined);
         socket.pipe(socket);
       });
-      server.listen(0, '127.0.0.3');
-      await once(server, 'listening');
-      const { port } = server.address() as AddressInfo;
-      waypoint.serve([{ ip: '127.0.0.3', port }], { protocols: new Map([[80, 'TCP']]) });
+      const tcp = await bench.listen(server, '127.0.0.3');
+      waypoint.serve([tcp], { protocols: new Map([[80, 'TCP']]) });
       const client = await waypoint.connect();
       client.stream.write('hello');
       expect(String((await once(client.stream, 'data'))[0])).to.equal('hello');
@@ -332,7 +312,6 @@ describe('a waypoint', () => {
       ]);
       expectNothingLeft();
       peer?.destroy();
-      server.close();
     });
   });
 });

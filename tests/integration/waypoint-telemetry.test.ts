@@ -2,19 +2,17 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import { connect, createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2';
-import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
+import { createServer as createTcpServer, type Server } from 'node:net';
 
 import { expect } from 'chai';
-import { after, afterEach, before, beforeEach, describe, it } from 'mocha';
+import { beforeEach, describe, it } from 'mocha';
 
 import { MetricsRegistry } from '#common/metrics/registry.ts';
 import { trafficFamilies } from '#dataplane/telemetry/exposition.ts';
 import { TrafficMetrics } from '#dataplane/telemetry/metrics.ts';
-import type { Loop } from '#reactor/loop.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
-import { TestAuthority } from '#tests/support/tls-material.ts';
 import { Watcher } from '#tests/support/watcher.ts';
-import { TestWaypoint } from '#tests/support/waypoint.ts';
+import type { TestWaypoint } from '#tests/support/waypoint.ts';
+import { useWaypoint } from '#tests/support/waypoint-bench.ts';
 import { decide } from '#waypoint/exchange/decide.ts';
 import { PolicySet } from '#waypoint/policy/policy-set.ts';
 import { RouteTable } from '#waypoint/routing/table.ts';
@@ -37,27 +35,16 @@ const message = (text: string): Buffer => {
 
 describe('what a waypoint tells', function () {
   this.timeout(60_000);
-  const authority = new TestAuthority();
-  let loop: Loop;
+  const bench = useWaypoint();
   let waypoint: TestWaypoint;
   let requests: RequestMetrics;
   let tcp: TcpMetrics;
   let lines: Line[];
   let watcher: Watcher;
-  const servers: Server[] = [];
-
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.onFault = (error) => {
-      throw error;
-    };
-    loop.start();
-  });
-  after(() => loop.stop());
 
   beforeEach(() => {
     [requests, tcp, lines, watcher] = [new RequestMetrics(), new TcpMetrics(), [], new Watcher()];
-    waypoint = new TestWaypoint(loop, authority);
+    waypoint = bench.open();
     const sources = {
       view: waypoint.plane.mesh,
       routes: new RouteTable(),
@@ -79,20 +66,13 @@ describe('what a waypoint tells', function () {
       },
     };
   });
-  afterEach(() => {
-    waypoint[Symbol.dispose]();
-    for (const server of servers.splice(0)) server.close();
-  });
 
   async function serve(
     server: Server,
     protocol: 'HTTP/1.1' | 'HTTP/2' | 'gRPC' | 'TCP',
   ): Promise<void> {
-    servers.push(server.listen(0, '127.0.0.2'));
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
     const protocols = new Map([[80, protocol]]);
-    waypoint.serve([{ ip: '127.0.0.2', port }], { protocols });
+    waypoint.serve([await bench.listen(server)], { protocols });
   }
 
   /** What a scrape shows of these metrics, by name, with these labels. */
@@ -110,16 +90,17 @@ describe('what a waypoint tells', function () {
   }
 
   describe('of HTTP', () => {
+    let app: Server;
     let seen: IncomingHttpHeaders[];
 
     beforeEach(async () => {
       seen = [];
-      const server = createServer((request, response) => {
+      app = createServer((request, response) => {
         seen.push(request.headers);
         request.resume();
         request.on('end', () => response.end('twelve bytes'));
       });
-      await serve(server, 'HTTP/1.1');
+      await serve(app, 'HTTP/1.1');
     });
 
     it('carries a trace on as it came, and names it in the log', async () => {
@@ -178,7 +159,7 @@ describe('what a waypoint tells', function () {
       const sent = client.request({ path: '/', method: 'POST' });
       sent.write('begun');
       const { servers: pool } = waypoint.plane;
-      await new Promise<void>((resolve) => servers[0]?.once('request', () => resolve()));
+      await once(app, 'request');
       const [inProgress] = pool.uses();
       expect(inProgress).to.include({ requests: 1, idleConnections: 0, http2Connections: 0 });
       sent.end();

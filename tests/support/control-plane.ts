@@ -174,6 +174,38 @@ export function meshWorld(settings: MeshSettings = MESH): MeshWorld {
   return { graph, inputs, mesh: deriveMesh(graph, settings, inputs) };
 }
 
+/** The labels of a service that wants this waypoint. */
+export function usesWaypoint(
+  name: string,
+  namespace: string = described.namespace,
+): Readonly<Record<string, string>> {
+  return { 'istio.io/use-waypoint': name, 'istio.io/use-waypoint-namespace': namespace };
+}
+
+/** A waypoint for everybody, that has an address. */
+export function setWaypoint(
+  { inputs }: MeshWorld,
+  name: string,
+  namespace: string = described.namespace,
+): void {
+  const hostname = `${name}.${namespace}.svc.cluster.local`;
+  const listeners = [meshListener({ from: { kind: 'all' } })];
+  inputs.gateways.set(
+    gatewayRecord(name, { namespace, addresses: [{ kind: 'hostname', hostname }], listeners }),
+  );
+}
+
+/** A service behind a waypoint, which is given as `namespace/name`. */
+export function setServiceBehind(
+  { inputs }: MeshWorld,
+  name: string,
+  waypoint: string,
+  namespace: string = described.namespace,
+): void {
+  const [home, by = ''] = waypoint.split('/');
+  inputs.services.set(serviceRecord(name, { namespace, labels: usesWaypoint(by, home) }));
+}
+
 export function workloadOf({ mesh }: MeshWorld, uid: string): Workload | undefined {
   return decoded(mesh.addresses.get(uid), 'workload');
 }

@@ -1,5 +1,3 @@
-import { after, before } from 'mocha';
-
 import { parseSocketAddress, type SocketAddress } from '#common/net/address.ts';
 import { SOCK_SEQPACKET } from '#linux/libc.ts';
 import { receivePacket, sendPacket } from '#linux/seqpacket.ts';
@@ -8,12 +6,13 @@ import { openSocketPair } from '#linux/socket-pair.ts';
 import { type EventHandler, type Loop, READABLE } from '#reactor/loop.ts';
 import { allocateSlab, type Slab } from '#reactor/memory.ts';
 import { closeSocket } from '#reactor/socket.ts';
-import { openThreadLoop } from '#reactor/thread-loop.ts';
 import { allocateTlsBuffers, type TlsBuffers } from '#reactor/tls/buffers.ts';
 import type { TlsContext } from '#reactor/tls/context.ts';
 import type { TlsEnd, TlsEvents } from '#reactor/tls/events.ts';
 import type { PeerCertificate } from '#reactor/tls/peer-certificate.ts';
 import { TlsSocket } from '#reactor/tls/socket.ts';
+
+import { useLoop } from './running-loop.ts';
 
 /** What TLS sockets need of their thread, for one `describe`. */
 export interface TlsBench {
@@ -23,17 +22,11 @@ export interface TlsBench {
 
 /** A running loop for the tests of this `describe`; its fields may be read once they run. */
 export function useTlsBench(): TlsBench {
-  let loop: Loop | undefined;
+  const running = useLoop();
   const buffers = allocateTlsBuffers();
-  before(async () => {
-    loop = await openThreadLoop();
-    loop.start();
-  });
-  after(() => loop?.stop());
   return {
     get loop(): Loop {
-      if (loop === undefined) throw new Error('The loop runs while tests run');
-      return loop;
+      return running.loop;
     },
     buffers,
   };

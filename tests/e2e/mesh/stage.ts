@@ -1,6 +1,7 @@
 import type { Pod } from '#kube/resources.ts';
 
 import { type Home, type MeshCluster, MODE, NODES } from '../support/mesh-cluster.ts';
+import { wirePod } from '../support/wire-pod.ts';
 
 /** The echo of every pod, and a port for people. */
 export const ECHO = 9_000;
@@ -161,22 +162,7 @@ function objects(): readonly object[] {
     ]),
     account('stranger', OUTSIDE),
     echoPod('stranger', near, { namespace: OUTSIDE }),
-    ...NODES.map((node) => wirePod(node)),
+    ...NODES.map((node) => wirePod(node, OUTSIDE)),
     echoService('desk'),
   ];
-}
-
-/** On the node's own network. */
-function wirePod(nodeName: string): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: `wire-${nodeName}`, namespace: OUTSIDE },
-    spec: {
-      nodeName,
-      hostNetwork: true,
-      terminationGracePeriodSeconds: 0,
-      containers: [{ name: 'wire', image: 'ambit/curl' }],
-    },
-  };
 }

@@ -3,6 +3,7 @@ import { program } from '#tests/bed/process.ts';
 
 import { Caller } from '../support/caller.ts';
 import { type MeshCluster, MODE, NODES } from '../support/mesh-cluster.ts';
+import { wirePod } from '../support/wire-pod.ts';
 
 export const SHOP = 'shop';
 export const OUTSIDE = 'outside';
@@ -61,21 +62,6 @@ export function peerService(name: string, version: string): object {
   };
 }
 
-/** On the node's own network, outside of the mesh. */
-function wirePod(nodeName: string): object {
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: `wire-${nodeName}`, namespace: OUTSIDE },
-    spec: {
-      nodeName,
-      hostNetwork: true,
-      terminationGracePeriodSeconds: 0,
-      containers: [{ name: 'wire', image: 'ambit/curl' }],
-    },
-  };
-}
-
 function callerPod(name: string): object {
   return {
     apiVersion: 'v1',
@@ -110,7 +96,7 @@ export async function setStage(mesh: MeshCluster): Promise<Stage> {
   ];
   const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
   await kubectl.must(['apply', '-n', SHOP, '-f', '-'], list);
-  const wires = NODES.map((node) => wirePod(node));
+  const wires = NODES.map((node) => wirePod(node, OUTSIDE));
   await mesh.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: wires }));
   const apply = ['waypoint', 'apply', '-n', SHOP, '--enroll-namespace', '--wait'];
   const applied = await kubectl.around(program('cli/main.ts', ...apply));

@@ -5,6 +5,7 @@ import { describe, it } from 'mocha';
 import { AuthorizationSchema } from '#api/gen/authorization_pb.ts';
 import { translateAuthorization } from '#istiod/translate/authorization.ts';
 import { authorizationRecord, MESH } from '#tests/support/control-plane.ts';
+import { operation, source, when } from '#tests/support/policy-rules.ts';
 
 type Record = Parameters<typeof authorizationRecord>[1];
 
@@ -25,16 +26,6 @@ function rulesOf(more: Record): unknown {
 function limitationOf(more: Record): string | undefined {
   const translation = translated(more);
   return translation.kind === 'policy' ? translation.limitation : translation.kind;
-}
-
-function source(attributes: object): object {
-  return { from: [{ source: attributes }] };
-}
-function operation(attributes: object): object {
-  return { to: [{ operation: attributes }] };
-}
-function when(key: string, values?: string[], notValues?: string[]): object {
-  return { when: [{ key, values, notValues }] };
 }
 
 function b64(...bytes: number[]): string {

@@ -8,31 +8,17 @@ import {
   authorizationRecord,
   gatewayRecord,
   type MeshWorld,
-  meshListener,
   meshWorld,
   serviceRecord,
+  setServiceBehind,
+  setWaypoint,
+  usesWaypoint,
 } from '#tests/support/control-plane.ts';
 
 let world: MeshWorld;
 
 const GATEWAY_GROUP = 'gateway.networking.k8s.io';
-const use = (name: string, namespace = 'shop') => ({
-  'istio.io/use-waypoint': name,
-  'istio.io/use-waypoint-namespace': namespace,
-});
 
-/** A waypoint for everybody, that has an address. */
-function waypoint(name: string, namespace = 'shop'): void {
-  const hostname = `${name}.${namespace}.svc.cluster.local`;
-  const listeners = [meshListener({ from: { kind: 'all' } })];
-  world.inputs.gateways.set(
-    gatewayRecord(name, { namespace, addresses: [{ kind: 'hostname', hostname }], listeners }),
-  );
-}
-function service(name: string, by: string, namespace = 'shop'): void {
-  const labels = use(by.split('/')[1] ?? '', by.split('/')[0]);
-  world.inputs.services.set(serviceRecord(name, { namespace, labels }));
-}
 function policy(namespace: string, targets: readonly PolicyTarget[], more = {}): void {
   world.inputs.authorizationPolicies.set(
     authorizationRecord('rule', { namespace, targeted: true, targets, ...more }),
@@ -63,11 +49,11 @@ const toClass = (name: string): PolicyTarget => ({
 
 function setUp(): void {
   world = meshWorld();
-  waypoint('way');
-  waypoint('far', 'store');
-  service('shelf', 'shop/way');
-  service('lamp', 'shop/way');
-  service('rack', 'store/far', 'store');
+  setWaypoint(world, 'way');
+  setWaypoint(world, 'far', 'store');
+  setServiceBehind(world, 'shelf', 'shop/way');
+  setServiceBehind(world, 'lamp', 'shop/way');
+  setServiceBehind(world, 'rack', 'store/far', 'store');
 }
 
 describe('deriveWaypointPolicies()', () => {
@@ -83,7 +69,7 @@ describe('deriveWaypointPolicies()', () => {
   it('gives a waypoint what targets services behind it', () => {
     policy('shop', [toService('shelf'), toService('lamp'), toService('gone')]);
     expect(policies()).to.deep.equal(['shop/way|shop/rule: shop/shelf shop/lamp']);
-    service('lamp', 'store/far');
+    setServiceBehind(world, 'lamp', 'store/far');
     expect(policies()).to.have.members([
       'shop/way|shop/rule: shop/shelf',
       'store/far|shop/rule: shop/lamp',
@@ -99,7 +85,7 @@ describe('deriveWaypointPolicies()', () => {
       'shop/way|istio-system/rule: ',
       'store/far|istio-system/rule: ',
     ]);
-    waypoint('late');
+    setWaypoint(world, 'late');
     expect(policies()).to.include('shop/late|istio-system/rule: ');
     policy('istio-system', [toClass('istio')]);
     expect(policies()).to.deep.equal([]);
@@ -139,9 +125,9 @@ describe('deriveWaypointPolicies() verdicts', () => {
     world.inputs.serviceEntries.set({
       ...entry,
       name: 'abroad',
-      labels: use('way'),
+      labels: usesWaypoint('way'),
       services: ['a.example', 'b.example'].map((hostname) =>
-        serviceRecord('abroad', { kind: 'ServiceEntry', hostname, labels: use('way') }),
+        serviceRecord('abroad', { kind: 'ServiceEntry', hostname, labels: usesWaypoint('way') }),
       ),
     });
     world.inputs.gateways.set(gatewayRecord('door', { className: 'istio' }));
@@ -217,7 +203,7 @@ describe('deriveWaypointPolicies() verdicts', () => {
 
   it('follow what a service is bound to', () => {
     policy('shop', [toService('loose')]);
-    service('loose', 'store/far');
+    setServiceBehind(world, 'loose', 'store/far');
     expect(verdict()).to.equal('true Accepted: bound to store/far');
     world.inputs.services.delete('shop/loose');
     expect(verdict()).to.equal('false TargetNotFound: Service shop/loose was not found');

@@ -4,36 +4,21 @@ import { beforeEach, describe, it } from 'mocha';
 
 import { RouteSchema } from '#api/gen/waypoint_pb.ts';
 import {
-  gatewayRecord,
   type MeshWorld,
-  meshListener,
   meshWorld,
   parentRef,
   routeRecord,
   servicePort,
   serviceRecord,
+  setServiceBehind,
+  setWaypoint,
+  usesWaypoint,
 } from '#tests/support/control-plane.ts';
 
 let world: MeshWorld;
 
 const GATEWAY_GROUP = 'gateway.networking.k8s.io';
-const use = (name: string, namespace = 'shop') => ({
-  'istio.io/use-waypoint': name,
-  'istio.io/use-waypoint-namespace': namespace,
-});
 
-/** A waypoint for everybody, that has an address. */
-function waypoint(name: string, namespace = 'shop'): void {
-  const hostname = `${name}.${namespace}.svc.cluster.local`;
-  const listeners = [meshListener({ from: { kind: 'all' } })];
-  world.inputs.gateways.set(
-    gatewayRecord(name, { namespace, addresses: [{ kind: 'hostname', hostname }], listeners }),
-  );
-}
-function service(name: string, by: string, namespace = 'shop'): void {
-  const labels = use(by.split('/')[1] ?? '', by.split('/')[0]);
-  world.inputs.services.set(serviceRecord(name, { namespace, labels }));
-}
 /** A route to services, `namespace/name` or `namespace/name:port`. */
 function route(namespace: string, ...parents: readonly string[]): void {
   const parentRefs = parents.map((parent) => {
@@ -55,11 +40,11 @@ function routes(): string[] {
 }
 function setUp(): void {
   world = meshWorld();
-  waypoint('way');
-  waypoint('far', 'store');
-  service('shelf', 'shop/way');
-  service('lamp', 'shop/way');
-  service('rack', 'store/far', 'store');
+  setWaypoint(world, 'way');
+  setWaypoint(world, 'far', 'store');
+  setServiceBehind(world, 'shelf', 'shop/way');
+  setServiceBehind(world, 'lamp', 'shop/way');
+  setServiceBehind(world, 'rack', 'store/far', 'store');
 }
 
 describe('deriveWaypointRoutes()', () => {
@@ -81,7 +66,7 @@ describe('deriveWaypointRoutes()', () => {
   });
 
   it('gives each of several waypoints what is behind it', () => {
-    service('shelf', 'store/far');
+    setServiceBehind(world, 'shelf', 'store/far');
     route('shop', 'shop/shelf', 'shop/lamp');
     expect(routes()).to.have.members([
       'store/far|HTTPRoute/shop/split: shop/shelf:0',
@@ -90,7 +75,7 @@ describe('deriveWaypointRoutes()', () => {
   });
 
   it('takes routes of the service’s namespace and of the waypoint’s, and no others', () => {
-    service('shelf', 'store/far');
+    setServiceBehind(world, 'shelf', 'store/far');
     for (const [namespace, count] of [
       ['shop', 1],
       ['store', 1],
@@ -107,9 +92,9 @@ describe('deriveWaypointRoutes()', () => {
   it('follows services as they come, go, and change their waypoint', () => {
     route('shop', 'shop/late');
     expect(routes()).to.deep.equal([]);
-    service('late', 'shop/way');
+    setServiceBehind(world, 'late', 'shop/way');
     expect(routes()).to.deep.equal(['shop/way|HTTPRoute/shop/split: shop/late:0']);
-    service('late', 'store/far');
+    setServiceBehind(world, 'late', 'store/far');
     expect(routes()).to.deep.equal(['store/far|HTTPRoute/shop/split: shop/late:0']);
     world.inputs.services.delete('shop/late');
     expect(routes()).to.deep.equal([]);
@@ -138,7 +123,7 @@ describe('deriveWaypointRoutes()', () => {
   });
 
   it('attaches to all hosts of an entry', () => {
-    entry('abroad', use('way'));
+    entry('abroad', usesWaypoint('way'));
     const parent = parentRef('abroad', { ...ENTRY, port: 80 });
     world.inputs.httpRoutes.set(routeRecord('split', { parentRefs: [parent] }));
     expect(routes()).to.deep.equal(['shop/way|HTTPRoute/shop/split: shop/a:80 shop/b:80']);
@@ -148,7 +133,7 @@ describe('deriveWaypointRoutes()', () => {
 
   it('takes a section for a port by its name', () => {
     const ports = [servicePort(80, { name: 'http' }), servicePort(81, { name: 'admin' })];
-    world.inputs.services.set(serviceRecord('shelf', { labels: use('way'), ports }));
+    world.inputs.services.set(serviceRecord('shelf', { labels: usesWaypoint('way'), ports }));
     for (const [more, expected] of [
       [{ section: 'admin' }, 81],
       [{ section: 'admin', port: 81 }, 81],
@@ -170,7 +155,7 @@ describe('deriveWaypointRoutes()', () => {
     ];
     const backend = (namespace: string): unknown => {
       const parentRefs = [parentRef('shelf')];
-      service('shelf', 'store/far');
+      setServiceBehind(world, 'shelf', 'store/far');
       world.inputs.httpRoutes.set(routeRecord('split', { namespace, parentRefs, rules }));
       const found = world.mesh.waypointRoutes.get(`store/far|HTTPRoute/${namespace}/split`);
       const read = fromBinary(RouteSchema, found?.bytes ?? new Uint8Array());

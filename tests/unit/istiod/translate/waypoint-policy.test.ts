@@ -5,6 +5,7 @@ import { describe, it } from 'mocha';
 import { Action, PolicyRuleSchema } from '#api/gen/waypoint_pb.ts';
 import { translateWaypointPolicy } from '#istiod/translate/waypoint-policy.ts';
 import { authorizationRecord } from '#tests/support/control-plane.ts';
+import { operation, source, when } from '#tests/support/policy-rules.ts';
 
 type Said = 'ALLOW' | 'DENY' | 'AUDIT' | 'CUSTOM';
 
@@ -13,15 +14,6 @@ function translated(rule: object, action: Said = 'ALLOW') {
 }
 function rules(rule: object, action?: Said): unknown {
   return translated(rule, action).rules.map((one) => toJson(PolicyRuleSchema, one));
-}
-function source(attributes: object): object {
-  return { from: [{ source: attributes }] };
-}
-function operation(attributes: object): object {
-  return { to: [{ operation: attributes }] };
-}
-function when(key: string, values?: string[], notValues?: string[]): object {
-  return { when: [{ key, values, notValues }] };
 }
 function exactly(value: string): object[] {
   return [{ exact: value }];
