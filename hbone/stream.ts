@@ -407,7 +407,7 @@ export class StreamRelay implements EventHandler, StreamUser, Timer {
   /** Keeps for the application what its socket has not taken. */
   #keep(slab: Slab, start: number, end: number): void {
     this.#pending.append(slab.bytes, start, end);
-    if (this.#observer.waitingBytes?.takesFrom(this.#pending.heldBytes) !== true) return;
+    if (!this.#pending.overflows) return;
     const reason = 'the application reads too slowly, and too much waits for others too';
     this.#fail({ kind: 'failed', stage: 'tunnel', reason }, ENHANCE_YOUR_CALM);
   }

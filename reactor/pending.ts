@@ -37,6 +37,11 @@ export class PendingBytes {
     return this.#length;
   }
 
+  /** The budget is full, and this is more than its part of it: whoever appends should give it up. */
+  get overflows(): boolean {
+    return this.#budget?.takesFrom(this.#heldBytes) === true;
+  }
+
   /** Copies `slab.bytes[start, end)` to the end. */
   append(bytes: Uint8Array, start: number, end: number): void {
     let from = start;

@@ -38,7 +38,6 @@ export class SocketChannel implements Channel, EventHandler {
   user: ChannelUser;
   readonly #host: SocketChannelHost;
   readonly #pending: PendingBytes;
-  readonly #waiting: ByteBudget | undefined;
   #isOpen = true;
   #unconsumed = 0;
   #peerFinished = false;
@@ -51,7 +50,6 @@ export class SocketChannel implements Channel, EventHandler {
     this.fd = fd;
     this.user = user;
     this.#pending = new PendingBytes(waiting);
-    this.#waiting = waiting;
     this.#update();
   }
 
@@ -60,7 +58,7 @@ export class SocketChannel implements Channel, EventHandler {
   }
 
   get overflows(): boolean {
-    return this.#waiting?.takesFrom(this.#pending.heldBytes) === true;
+    return this.#pending.overflows;
   }
 
   get isOpen(): boolean {

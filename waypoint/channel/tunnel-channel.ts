@@ -17,7 +17,6 @@ export class TunnelChannel implements Channel, StreamUser {
   readonly #tunnel: Tunnel;
   readonly #stream: Http2Stream;
   readonly #pending: PendingBytes;
-  readonly #waiting: ByteBudget | undefined;
   #isOpen = true;
   /** finish() was called … */
   #finishing = false;
@@ -31,7 +30,6 @@ export class TunnelChannel implements Channel, StreamUser {
     this.#stream = stream;
     this.user = user;
     this.#pending = new PendingBytes(waiting);
-    this.#waiting = waiting;
     stream.owner = this;
   }
 
@@ -40,7 +38,7 @@ export class TunnelChannel implements Channel, StreamUser {
   }
 
   get overflows(): boolean {
-    return this.#waiting?.takesFrom(this.#pending.heldBytes) === true;
+    return this.#pending.overflows;
   }
 
   get isOpen(): boolean {

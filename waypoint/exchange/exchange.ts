@@ -139,8 +139,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
   begin(): void {
     const decision = this.#decision;
     if (decision.kind === 'answer') {
-      const { status, fields, body, flag, details } = decision;
-      this.#answer({ status, fields, body, flag, details });
+      this.#answer(decision);
     } else if (this.#request.contentLength > this.#host.limits.requestBodyBytes) {
       this.#refuseBody();
     } else this.#attempt();
@@ -202,14 +201,11 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
 
   onServerGone(failure: ServerFailure): void {
     if (this.#phase === 'ended') return;
+    this.#server = undefined;
     if (this.#phase === 'answering') {
-      this.#details('UC', failure.reason);
-      this.#server = undefined;
-      this.#client.abort();
-      this.#end();
+      this.#cut('UC', failure.reason);
       return;
     }
-    this.#server = undefined;
     this.#leaveEndpoint('avoid');
     const mayTry =
       failure.kind === 'refused' || (failure.kind === 'stale' && isIdempotent(this.#request));
@@ -274,7 +270,7 @@ export class Exchange implements ClientUser, ServerUser, ServerWaiter, Timer {
     if (server === undefined) {
       // The client's windows bound it: it gets no credit meanwhile.
       this.#kept.append(bytes, start, end);
-      if (kept.takesFrom(this.#kept.heldBytes)) this.#overflow('the memory for requests is full');
+      if (this.#kept.overflows) this.#overflow('the memory for requests is full');
       return;
     }
     if (this.#replayable && this.#phase === 'sent') {

@@ -111,7 +111,7 @@ export class Http1Downstream implements ChannelUser, Http1Events, ClientEnd {
       return;
     }
     this.#held.append(bytes, taken, end);
-    if (this.#host.waiting?.takesFrom(this.#held.heldBytes) === true) {
+    if (this.#held.overflows) {
       this.close('the client sends more requests ahead than there is memory for');
     }
   }

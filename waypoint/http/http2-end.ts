@@ -30,7 +30,7 @@ export abstract class Http2End {
   }
 
   get overflows(): boolean {
-    return this.session.waiting?.takesFrom(this.#pending.heldBytes) === true;
+    return this.#pending.overflows;
   }
 
   body(bytes: Buffer, start: number, end: number): void {

@@ -83,13 +83,12 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
       this.#fail('UH', chosen.reason);
       return;
     }
-    this.#record.endpoint = chosen;
     const most = host.limits.connectionsPerEndpoint;
     if (servers.load(chosen.workload.uid) >= most) {
-      this.#record.endpoint = undefined;
       this.#fail('UO', `the endpoint has ${most} connections and requests, as many as it may`);
       return;
     }
+    this.#record.endpoint = chosen;
     servers.addLoad(chosen.workload.uid, 1);
     this.#dialing = host.dialer.dial(chosen, this);
   }
@@ -154,9 +153,7 @@ export class TcpForward implements ChannelUser, ChannelWaiter {
     if (this.#server === undefined) {
       // The client's window bounds it: it gets no credit meanwhile.
       this.#kept.append(bytes, start, end);
-      if (this.#host.kept.takesFrom(this.#kept.heldBytes)) {
-        this.#fail('UO', 'the memory for what waits is full');
-      }
+      if (this.#kept.overflows) this.#fail('UO', 'the memory for what waits is full');
       return;
     }
     this.#server.write(bytes, start, end);

@@ -111,4 +111,22 @@ describe('PendingBytes', () => {
     expect(budget.bytes).to.equal(0);
     for (const fd of [near, far]) closeSocket(fd);
   });
+
+  it('overflows while its budget is full and it has more than its part of it', () => {
+    const budget = new ByteBudget(100_000);
+    const [large, small] = [new PendingBytes(budget), new PendingBytes(budget)];
+    large.append(sequence(0, 80_000), 0, 80_000);
+    expect(large.overflows).to.equal(false);
+    small.append(sequence(0, 30_000), 0, 30_000);
+    expect([large.overflows, small.overflows]).to.deep.equal([true, false]);
+    small.clear();
+    expect(large.overflows).to.equal(false);
+    large.clear();
+  });
+
+  it('overflows never without a budget', () => {
+    const pending = new PendingBytes();
+    pending.append(sequence(0, 100_000), 0, 100_000);
+    expect(pending.overflows).to.equal(false);
+  });
 });
