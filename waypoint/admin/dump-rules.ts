@@ -18,7 +18,7 @@ function asItCame(key: string, value: unknown): unknown {
   if (key === 'dropped') return (value as readonly { readonly name: string }[]).map(nameOf);
   if (typeof value !== 'object' || value === null) return value;
   if ('words' in value) return formatCidr(value as Cidr);
-  if ('segments' in value) return (value as PathTemplate).text;
+  if ('before' in value) return (value as PathTemplate).text;
   return value;
 }
 

@@ -12,7 +12,7 @@ import { evaluate, type PolicyNotice, type PolicyVerdict } from '../policy/evalu
 import type { PolicySet } from '../policy/policy-set.ts';
 import type { RequestMessage } from '../request/head.ts';
 import { normalizePath } from '../request/normalize.ts';
-import { pathOf } from '../routing/match.ts';
+import { pathOf, withoutSlash } from '../routing/match.ts';
 import type { PathRewrite, RouteBackend, RouteFilter, RouteRule } from '../routing/model.ts';
 import { pickBackend } from '../routing/split.ts';
 import type { RouteTable } from '../routing/table.ts';
@@ -159,18 +159,18 @@ function forward(
       }
     | undefined,
 ): Decision {
-  const edits = routed === undefined ? PLAIN : editsFor(routed.rule, routed.backend);
-  const { rewrite } = edits;
+  const plan = routed === undefined ? PLAIN : planFor(routed.rule, routed.backend);
+  const { rewrite } = plan;
   const rewritten =
     rewrite === undefined ? request.path : withPath(request.path, rewrite, routed?.pathPrefix);
   const isChanged = rewritten !== request.path || rewritten !== request.http1?.path;
   const requestPlan: RequestPlan = {
-    edits: edits.request,
+    edits: plan.request,
     extra: extraFields(request),
     ...(isChanged ? { path: rewritten } : {}),
-    ...(edits.authority === undefined ? {} : { authority: edits.authority }),
+    ...(plan.authority === undefined ? {} : { authority: plan.authority }),
   };
-  const responsePlan: ResponsePlan = edits.response === NO_EDITS ? {} : { edits: edits.response };
+  const responsePlan: ResponsePlan = plan.response === NO_EDITS ? {} : { edits: plan.response };
   const { rule } = routed ?? {};
   return {
     kind: 'forward',
@@ -180,7 +180,7 @@ function forward(
     responsePlan,
     timeoutMs: rule?.requestTimeoutMs,
     attemptTimeoutMs: rule?.attemptTimeoutMs,
-    retry: edits.retry,
+    retry: plan.retry,
   };
 }
 
@@ -201,10 +201,10 @@ const PLAIN: RulePlan = {
   rewrite: undefined,
   retry: DEFAULT_RETRY,
 };
-const editsOfBackend = new WeakMap<RouteBackend, RulePlan>();
+const planOfBackend = new WeakMap<RouteBackend, RulePlan>();
 
-function editsFor(rule: RouteRule, backend: RouteBackend): RulePlan {
-  const known = editsOfBackend.get(backend);
+function planFor(rule: RouteRule, backend: RouteBackend): RulePlan {
+  const known = planOfBackend.get(backend);
   if (known !== undefined) return known;
   const filters = [...rule.filters, ...backend.filters];
   const merged = (kind: 'request-headers' | 'response-headers', first: HeadEdits): HeadEdits =>
@@ -213,7 +213,7 @@ function editsFor(rule: RouteRule, backend: RouteBackend): RulePlan {
       first,
     );
   const rewrite = filters.findLast((filter) => filter.kind === 'rewrite');
-  const edits: RulePlan = {
+  const plan: RulePlan = {
     request: merged('request-headers', HYGIENE),
     response: merged('response-headers', NO_EDITS),
     authority: rewrite?.hostname,
@@ -221,8 +221,8 @@ function editsFor(rule: RouteRule, backend: RouteBackend): RulePlan {
     // Who asks for retries asks for those of attempts that time out, too (Gateway API, HTTPRouteRetry).
     retry: rule.retry === undefined ? DEFAULT_RETRY : { ...rule.retry, timeouts: true },
   };
-  editsOfBackend.set(backend, edits);
-  return edits;
+  planOfBackend.set(backend, plan);
+  return plan;
 }
 
 /** What the answer is to say beside what it says; of the same names only `vary` may be there several times. */
@@ -250,9 +250,8 @@ function withPath(target: string, rewrite: PathRewrite, prefix: string | undefin
   const path = pathOf(target);
   const query = target.slice(path.length);
   if (rewrite.kind === 'full') return rewrite.value + query;
-  const matched = prefix?.replace(/\/$/, '') ?? '';
-  const rest = path.slice(matched.length);
-  const joined = rewrite.value.replace(/\/$/, '') + rest;
+  const rest = path.slice(withoutSlash(prefix ?? '').length);
+  const joined = withoutSlash(rewrite.value) + rest;
   return (joined.startsWith('/') ? joined : `/${joined}`) + query;
 }
 

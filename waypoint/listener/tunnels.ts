@@ -74,16 +74,13 @@ export class Tunnels implements TunnelOwner {
     const { mesh: view, network } = host;
     const destination = destinationOf(headers, { view, network, self: host.self() });
     if (destination.kind === 'refused') {
-      host.refused(tunnel.remote.ip, destination.reason);
-      tunnel.respond(stream, [[':status', String(destination.status)]], true);
-      tunnel.reset(stream, NO_ERROR);
+      this.#refuse(tunnel, stream, destination);
       return;
     }
     if (host.inner.size >= host.limits.connections) {
       const most = `${host.limits.connections} connections, as many as it may`;
-      host.refused(tunnel.remote.ip, `no connection for it: the worker has ${most}`);
-      tunnel.respond(stream, [[':status', '503']], true);
-      tunnel.reset(stream, NO_ERROR);
+      const reason = `no connection for it: the worker has ${most}`;
+      this.#refuse(tunnel, stream, { status: 503, reason });
       return;
     }
     const facts = {
@@ -111,5 +108,15 @@ export class Tunnels implements TunnelOwner {
 
   onTunnelClosed(tunnel: Tunnel): void {
     if (this.all.delete(tunnel)) this.#host.tunnelClosed();
+  }
+
+  #refuse(
+    tunnel: Tunnel,
+    stream: Http2Stream,
+    { status, reason }: { readonly status: number; readonly reason: string },
+  ): void {
+    this.#host.refused(tunnel.remote.ip, reason);
+    tunnel.respond(stream, [[':status', String(status)]], true);
+    tunnel.reset(stream, NO_ERROR);
   }
 }

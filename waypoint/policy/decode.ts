@@ -100,8 +100,10 @@ function sourceOf(wire: WireSource, problems: string[]): PolicySource {
 function operationOf(wire: WireOperation, problems: string[]): PolicyOperation {
   const paths = (given: readonly WirePath[]): PathCondition[] =>
     given.flatMap((path) => pathOf(path, problems));
+  const hosts = (given: readonly WireText[]): StringMatch[] =>
+    given.flatMap((text) => written(textOf(text, problems), (host) => host.toLowerCase()));
   return {
-    hosts: textPair(wire.hosts, wire.notHosts, problems),
+    hosts: { any: hosts(wire.hosts), none: hosts(wire.notHosts) },
     ports: { any: wire.ports, none: wire.notPorts },
     methods: textPair(wire.methods, wire.notMethods, problems),
     paths: { any: paths(wire.paths), none: paths(wire.notPaths) },
@@ -164,11 +166,19 @@ function textOf({ kind }: WireText, problems: string[]): readonly StringMatch[] 
   }
 }
 
+/** The same conditions, spelled as what they are compared with. */
+function written(
+  texts: readonly StringMatch[],
+  spell: (value: string) => string,
+): readonly StringMatch[] {
+  return texts.map((text) =>
+    text.kind === 'presence' ? text : { ...text, value: spell(text.value) },
+  );
+}
+
 function pathOf({ kind }: WirePath, problems: string[]): readonly PathCondition[] {
   if (kind.case === 'text') {
-    return textOf(kind.value, problems).map((text) =>
-      text.kind === 'presence' ? text : { ...text, value: comparablePath(text.value) },
-    );
+    return written(textOf(kind.value, problems), comparablePath);
   }
   const template = kind.case === 'template' ? parsePathTemplate(kind.value) : undefined;
   if (template !== undefined) return [{ kind: 'template', value: template }];

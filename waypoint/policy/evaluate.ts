@@ -137,10 +137,7 @@ function methodsHold(
 function hostsHold(hosts: Pair<StringMatch>, authority: string): boolean {
   const asked = authority.toLowerCase();
   const host = hostOf(asked);
-  return pairHolds(hosts, (one) => {
-    const wanted = lowerCase(one);
-    return textMatches(wanted, host) || textMatches(wanted, asked);
-  });
+  return pairHolds(hosts, (one) => textMatches(one, host) || textMatches(one, asked));
 }
 
 function pathsHold(paths: Pair<PathCondition>, path: string): boolean {
@@ -250,10 +247,4 @@ function remoteIpOf(sourceIp: IpAddress, head: RequestHead | undefined): IpAddre
 /** Without port, and without the dot that says that a name is complete. */
 function hostOf(authority: string): string {
   return authority.replace(/\.?(?::[0-9]*)?$/, '');
-}
-
-function lowerCase(condition: StringMatch): StringMatch {
-  return condition.kind === 'presence'
-    ? condition
-    : { ...condition, value: condition.value.toLowerCase() };
 }

@@ -24,6 +24,7 @@ export type PathCondition =
   | { readonly kind: 'template'; readonly value: PathTemplate };
 
 export interface PolicyOperation {
+  /** In lower case. */
   readonly hosts: Pair<StringMatch>;
   readonly ports: Pair<number>;
   readonly methods: Pair<StringMatch>;

@@ -45,11 +45,11 @@ export function pathOf(target: string): string {
 }
 
 /** A prefix without the slash at its end, which does not matter. */
-export function prefixOf({ value }: PathRule): string {
-  return value.endsWith('/') ? value.slice(0, -1) : value;
+export function withoutSlash(prefix: string): string {
+  return prefix.endsWith('/') ? prefix.slice(0, -1) : prefix;
 }
 
-/** Whether a prefix of this length, of {@link prefixOf}, ends where a segment of the path does. */
+/** Whether a prefix of this length, of {@link withoutSlash}, ends where a segment of the path does. */
 export function endsSegment(path: string, length: number): boolean {
   return path.length === length || path.charCodeAt(length) === SLASH;
 }
@@ -61,7 +61,7 @@ function pathHolds(rule: PathRule, path: string): boolean {
     case 'exact':
       return path === rule.value;
     case 'prefix': {
-      const prefix = prefixOf(rule);
+      const prefix = withoutSlash(rule.value);
       return path.startsWith(prefix) && endsSegment(path, prefix.length);
     }
     case 'regex':

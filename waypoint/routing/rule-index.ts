@@ -1,5 +1,5 @@
 import type { RequestHead } from '../request/head.ts';
-import { AskedRequest, endsSegment, matchHolds, prefixOf } from './match.ts';
+import { AskedRequest, endsSegment, matchHolds, withoutSlash } from './match.ts';
 import type { NamedRule, Route, RouteMatch, RouteRule } from './model.ts';
 import { byPrecedence, type Candidate } from './precedence.ts';
 
@@ -209,7 +209,7 @@ function beginning({ path }: RouteMatch): string {
 /** Empty: of every path. Undefined: the match wants something else of the path. */
 function prefix({ path }: RouteMatch): string | undefined {
   if (path === undefined) return '';
-  return path.kind === 'prefix' ? prefixOf(path) : undefined;
+  return path.kind === 'prefix' ? withoutSlash(path.value) : undefined;
 }
 
 function rank({ match, rule }: Candidate, index: number): Ranked {

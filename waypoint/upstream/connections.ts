@@ -1,3 +1,4 @@
+import type { WorkloadUid } from '#dataplane/state/names.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 import type { ServerUser } from '../exchange/ends.ts';
@@ -53,6 +54,10 @@ export class EndpointConnections implements Timer {
     this.#endpoint = to.endpoint;
     this.#limits = to.limits;
     this.#onUnused = onUnused;
+  }
+
+  get uid(): WorkloadUid {
+    return this.#endpoint.workload.uid;
   }
 
   /** Kept for the next request. */

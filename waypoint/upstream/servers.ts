@@ -46,24 +46,21 @@ export class Servers {
 
   /** The endpoints that anything is open to. */
   uses(): readonly EndpointUse[] {
-    const uses = new Map<string, EndpointUse>();
-    const add = (uid: string, more: Partial<EndpointUse>): void => {
-      const before = uses.get(uid) ?? { ...UNUSED, uid: uid as WorkloadUid };
+    const uses = new Map<WorkloadUid, EndpointUse>();
+    const add = (uid: WorkloadUid, more: Partial<EndpointUse>): void => {
+      const before = uses.get(uid) ?? { ...UNUSED, uid };
       uses.set(uid, {
-        uid: before.uid,
+        uid,
         requests: before.requests + (more.requests ?? 0),
         idleConnections: before.idleConnections + (more.idleConnections ?? 0),
         http2Connections: before.http2Connections + (more.http2Connections ?? 0),
       });
     };
     for (const [uid, requests] of this.#loads) add(uid, { requests });
-    // A key begins with whose it is.
-    for (const [key, connections] of this.#connections) {
-      add(key.slice(0, key.indexOf(' ')), { idleConnections: connections.idleCount });
+    for (const { uid, idleCount } of this.#connections.values()) {
+      add(uid, { idleConnections: idleCount });
     }
-    for (const [key, sessions] of this.#sessions) {
-      add(key.slice(0, key.indexOf(' ')), { http2Connections: sessions.count });
-    }
+    for (const { uid, count } of this.#sessions.values()) add(uid, { http2Connections: count });
     return [...uses.values()];
   }
 
@@ -74,16 +71,19 @@ export class Servers {
     user: ServerUser,
     waiter: ServerWaiter,
   ): Acquiring {
-    return protocol === 'http1'
-      ? this.#acquireHttp1(endpoint, user, waiter)
-      : this.#acquireHttp2(endpoint, user, waiter);
+    const { key } = endpoint;
+    const pool =
+      protocol === 'http1'
+        ? (this.#connections.get(key) ??
+          this.#open(endpoint, this.#connections, EndpointConnections))
+        : (this.#sessions.get(key) ?? this.#open(endpoint, this.#sessions, EndpointSessions));
+    return pool.acquire(user, waiter);
   }
 
   /** Closes the unused connections to an endpoint that is no more. */
   forget(uid: WorkloadUid): void {
-    const prefix = `${uid} `;
     for (const all of [this.#connections, this.#sessions]) {
-      for (const [key, each] of all) if (key.startsWith(prefix)) each.drain();
+      for (const each of all.values()) if (each.uid === uid) each.drain();
     }
   }
 
@@ -93,37 +93,22 @@ export class Servers {
     for (const sessions of this.#sessions.values()) sessions.drain();
   }
 
-  // --- HTTP/1: one exchange at a time
-
-  #acquireHttp1(endpoint: UpstreamEndpoint, user: ServerUser, waiter: ServerWaiter): Acquiring {
+  #open<Pool>(endpoint: UpstreamEndpoint, pools: Map<string, Pool>, Kind: PoolKind<Pool>): Pool {
     const { key } = endpoint;
-    let connections = this.#connections.get(key);
-    if (connections === undefined) {
-      const to = { endpoint, limits: this.#limits };
-      const made = new EndpointConnections(this.#host, this.#dialer, to, () => {
-        if (this.#connections.get(key) === made) this.#connections.delete(key);
-      });
-      this.#connections.set(key, made);
-      connections = made;
-    }
-    return connections.acquire(user, waiter);
-  }
-
-  // --- HTTP/2: many exchanges at once
-
-  #acquireHttp2(endpoint: UpstreamEndpoint, user: ServerUser, waiter: ServerWaiter): Acquiring {
-    const { key } = endpoint;
-    let sessions = this.#sessions.get(key);
-    if (sessions === undefined) {
-      const to = { endpoint, limits: this.#limits };
-      const made = new EndpointSessions(this.#host, this.#dialer, to, () => {
-        if (this.#sessions.get(key) === made) this.#sessions.delete(key);
-      });
-      this.#sessions.set(key, made);
-      sessions = made;
-    }
-    return sessions.acquire(user, waiter);
+    const to = { endpoint, limits: this.#limits };
+    const made: Pool = new Kind(this.#host, this.#dialer, to, () => {
+      if (pools.get(key) === made) pools.delete(key);
+    });
+    pools.set(key, made);
+    return made;
   }
 }
+
+type PoolKind<Pool> = new (
+  host: SessionHost & Http1Host,
+  dialer: Dialer,
+  to: { readonly endpoint: UpstreamEndpoint; readonly limits: EndpointLimits },
+  onUnused: () => void,
+) => Pool;
 
 const UNUSED = { requests: 0, idleConnections: 0, http2Connections: 0 } as const;

@@ -1,3 +1,4 @@
+import type { WorkloadUid } from '#dataplane/state/names.ts';
 import type { Timer } from '#reactor/timers.ts';
 
 import type { Channel, ChannelUser } from '../channel/channel.ts';
@@ -60,6 +61,10 @@ export class EndpointSessions {
     this.#endpoint = to.endpoint;
     this.#waitingMax = to.limits.waitingPerEndpoint;
     this.#onUnused = onUnused;
+  }
+
+  get uid(): WorkloadUid {
+    return this.#endpoint.workload.uid;
   }
 
   /** Sessions that are open. */
