@@ -5,15 +5,15 @@ import { SERVICE_ENTRIES, SERVICES, WORKLOAD_ENTRIES } from '#kube/resources.ts'
 
 import type { Readable } from '../krt/core.ts';
 import type { BindingVerdict } from '../translate/waypoints.ts';
-import { ConditionStatuses } from './condition-statuses.ts';
+import { boundCondition, conditionStatuses } from './condition-statuses.ts';
 
 /** Tells who asked for a waypoint, in the condition `istio.io/WaypointBound`, whether it is used, or why not. */
 export function bindingStatuses(
   client: KubeClient,
   verdicts: Readable<BindingVerdict>,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  how: { readonly clock: Clock; readonly log: Logger },
 ): Disposable {
-  return new ConditionStatuses({
+  return conditionStatuses({
     client,
     type: 'istio.io/WaypointBound',
     verdicts,
@@ -22,12 +22,7 @@ export function bindingStatuses(
       { prefix: 'ServiceEntry/', kind: SERVICE_ENTRIES },
       { prefix: 'WorkloadEntry/', kind: WORKLOAD_ENTRIES },
     ],
-    conditionOf: ({ bound, reason, message }) => ({
-      status: bound ? 'True' : 'False',
-      reason,
-      message,
-    }),
-    clock,
-    log,
+    conditionOf: boundCondition,
+    ...how,
   });
 }

@@ -1,7 +1,6 @@
 import type { Condition, KubeObject } from '#kube/resources.ts';
-
-import { list, record } from '../inputs/metadata.ts';
 import type { StatedCondition } from '../model/gateway-plan.ts';
+import { list, record } from '../model/written.ts';
 
 /** The conditions in an object's status. */
 export function conditionsOf(object: KubeObject): readonly Condition[] {

@@ -1,7 +1,6 @@
 import type { Condition, Configuration } from '#kube/resources.ts';
-
-import { list, record, text } from '../inputs/metadata.ts';
 import type { GatewayStatus, StatedCondition } from '../model/gateway-plan.ts';
+import { list, record, text } from '../model/written.ts';
 import { conditionsOf, nextCondition } from './conditions.ts';
 
 interface At {

@@ -7,22 +7,23 @@ import type { Readable } from '../krt/core.ts';
 import type { StatedCondition } from '../model/gateway-plan.ts';
 import type { PolicyVerdict } from '../translate/derive-policies.ts';
 import type { WaypointPolicyVerdict } from '../translate/derive-waypoint-policies.ts';
-import { ConditionStatuses } from './condition-statuses.ts';
+import { boundCondition, conditionStatuses } from './condition-statuses.ts';
+
+const KINDS = [{ prefix: '', kind: AUTHORIZATION_POLICIES }];
 
 /** Tells the authors of AuthorizationPolicies, in the condition `ZtunnelAccepted`, what node tunnels make of them. */
 export function policyStatuses(
   client: KubeClient,
   verdicts: Readable<PolicyVerdict>,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  how: { readonly clock: Clock; readonly log: Logger },
 ): Disposable {
-  return new ConditionStatuses({
+  return conditionStatuses({
     client,
     type: 'ZtunnelAccepted',
     verdicts,
-    kinds: [{ prefix: '', kind: AUTHORIZATION_POLICIES }],
+    kinds: KINDS,
     conditionOf: policyCondition,
-    clock,
-    log,
+    ...how,
   });
 }
 
@@ -30,20 +31,15 @@ export function policyStatuses(
 export function waypointPolicyStatuses(
   client: KubeClient,
   verdicts: Readable<WaypointPolicyVerdict>,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  how: { readonly clock: Clock; readonly log: Logger },
 ): Disposable {
-  return new ConditionStatuses({
+  return conditionStatuses({
     client,
     type: 'WaypointAccepted',
     verdicts,
-    kinds: [{ prefix: '', kind: AUTHORIZATION_POLICIES }],
-    conditionOf: ({ bound, reason, message }) => ({
-      status: bound ? 'True' : 'False',
-      reason,
-      message,
-    }),
-    clock,
-    log,
+    kinds: KINDS,
+    conditionOf: boundCondition,
+    ...how,
   });
 }
 

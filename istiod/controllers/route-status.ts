@@ -1,85 +1,36 @@
 import type { Clock } from '#common/clock.ts';
 import type { Logger } from '#common/log/logger.ts';
-import { WorkQueue } from '#common/work-queue.ts';
-import type { KubeClient } from '#kube/client.ts';
-import { isNotFound } from '#kube/errors.ts';
-import {
-  type Condition,
-  type Configuration,
-  GRPC_ROUTES,
-  HTTP_ROUTES,
-  type KubeObject,
-  namespacedName,
-} from '#kube/resources.ts';
-
-import { list, record } from '../inputs/metadata.ts';
+import { type Condition, GRPC_ROUTES, HTTP_ROUTES, type KubeObject } from '#kube/resources.ts';
 import type { Readable } from '../krt/core.ts';
 import { structurallyEqual } from '../krt/equal.ts';
+import { list, record } from '../model/written.ts';
 import { RESOLVED_WAYPOINTS, type RouteVerdict } from '../translate/derive-route-verdicts.ts';
 import { nextCondition } from './conditions.ts';
+import { type StatusClient, StatusWriter } from './status-writer.ts';
 
 const CONTROLLER = 'istio.io/gateway-controller';
-const RETRY = { firstMs: 200, maxMs: 60_000, spread: 0.2 };
-const PARALLEL = 4;
 
 /** Tells the authors of routes, for each service or entry that is a parent, what becomes of the route. */
 export function routeStatuses(
-  client: Pick<KubeClient, 'get' | 'list' | 'patch'>,
+  client: StatusClient,
   verdicts: Readable<RouteVerdict>,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  how: { readonly clock: Clock; readonly log: Logger },
 ): Disposable {
-  const reconcile = async (key: string): Promise<void> => {
-    const [kindName, namespace = '', name = ''] = key.split('/');
-    const kind = kindName === 'GRPCRoute' ? GRPC_ROUTES : HTTP_ROUTES;
-    try {
-      const route: Configuration = await client.get(kind, name, namespace);
-      const parents = nextParents(route, verdicts.get(key), clock.now());
-      if (parents === undefined) return;
-      // The version makes sure that what others have written meanwhile is not lost.
-      const { resourceVersion } = route.metadata;
-      const patch = { metadata: { resourceVersion }, status: { parents } };
-      await client.patch(kind, name, namespace, patch, { type: 'merge', subresource: 'status' });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
-  };
-  /** What got a status from somebody before us and lost its verdict in between. */
-  const sweep = async (): Promise<void> => {
-    for (const kind of [HTTP_ROUTES, GRPC_ROUTES]) {
-      const { items } = await client.list(kind).catch((error: unknown) => {
-        // A kind that the cluster does not have has no objects.
-        if (isNotFound(error)) return { items: [] };
-        throw error;
-      });
-      for (const route of items) {
-        if (list(record(route['status'])['parents']).some(isOurs)) {
-          queue.add(`${kind.kind}/${namespacedName(route.metadata)}`);
-        }
-      }
-    }
-  };
-  const queue: WorkQueue = new WorkQueue({
-    clock,
-    work: (key) => (key === SWEEP ? sweep() : reconcile(key)),
-    backoff: RETRY,
-    parallel: PARALLEL,
-    onFailure: (route, error, failures, retryMs) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      const retry = Math.round(retryMs);
-      log.warn('status not written', { route, reason, failures, retry_ms: retry });
+  return new StatusWriter({
+    client,
+    verdicts,
+    kinds: [
+      { prefix: 'HTTPRoute/', kind: HTTP_ROUTES },
+      { prefix: 'GRPCRoute/', kind: GRPC_ROUTES },
+    ],
+    isStated: (route) => parentsOf(route).some(isOurs),
+    next: (route, verdict, nowMs) => {
+      const parents = nextParents(route, verdict, nowMs);
+      return parents && { parents };
     },
+    logged: (route) => ({ route }),
+    ...how,
   });
-  const subscription = verdicts.subscribe((changes) => {
-    for (const { key } of changes) queue.add(key);
-  });
-  for (const key of verdicts.keys()) queue.add(key);
-  queue.add(SWEEP);
-  return {
-    [Symbol.dispose]: () => {
-      subscription[Symbol.dispose]();
-      queue.stop();
-    },
-  };
 }
 
 /**
@@ -91,7 +42,7 @@ export function nextParents(
   verdict: RouteVerdict | undefined,
   nowMs: number,
 ): readonly unknown[] | undefined {
-  const all = list(record(route['status'])['parents']);
+  const all = parentsOf(route);
   const at = { generation: verdict?.generation, nowMs };
   const ours = (verdict?.parents ?? []).map(({ ref, conditions }) => {
     const same = (parent: unknown) =>
@@ -119,5 +70,6 @@ function isOurs(parent: unknown): boolean {
   return list(conditions).some((condition) => record(condition)['type'] === RESOLVED_WAYPOINTS);
 }
 
-/** No key of a route: it has no slash. */
-const SWEEP = 'sweep';
+function parentsOf(route: KubeObject): readonly unknown[] {
+  return list(record(route['status'])['parents']);
+}

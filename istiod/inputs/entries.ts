@@ -10,17 +10,9 @@ import type {
   WorkloadEntryRecord,
 } from '../model/entry.ts';
 import type { ServiceAddress, ServicePort, ServiceRecord } from '../model/service.ts';
+import { list, record, text } from '../model/written.ts';
 import { protocolNamed } from '../translate/protocols.ts';
-import {
-  described,
-  list,
-  port,
-  record,
-  selectorOf,
-  stringRecord,
-  text,
-  wireName,
-} from './metadata.ts';
+import { described, port, selectorOf, stringRecord, wireName } from './metadata.ts';
 
 const TRAFFIC_DISTRIBUTION = 'networking.istio.io/traffic-distribution';
 const GROUP = 'istio.io/autoRegistrationGroup';

@@ -9,7 +9,8 @@ import type {
   GatewayRecord,
   GatewayRecordAddress,
 } from '../model/waypoint.ts';
-import { described, list, port, record, stringRecord, text, wireName } from './metadata.ts';
+import { list, record, text } from '../model/written.ts';
+import { described, port, stringRecord, wireName } from './metadata.ts';
 
 const GROUP = 'gateway.networking.k8s.io';
 const INBOUND_BINDING = 'ambient.istio.io/waypoint-inbound-binding';

@@ -3,6 +3,7 @@ import type { ObjectMeta } from '#kube/resources.ts';
 import type { Labels } from '../krt/filter.ts';
 import type { Described } from '../model/metadata.ts';
 import { isName } from '../model/name.ts';
+import { isPort, record, text } from '../model/written.ts';
 
 /** What every record keeps of an object's metadata. */
 export function described({ metadata }: { readonly metadata: ObjectMeta }): Described {
@@ -29,20 +30,6 @@ export function stringRecord(value: unknown): Labels {
   );
 }
 
-export function record(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Readonly<Record<string, unknown>>)
-    : {};
-}
-
-export function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? (value as readonly unknown[]) : [];
-}
-
-export function text(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
 /** A text that can be a name on the wire. */
 export function wireName(value: unknown): string | undefined {
   const written = text(value);
@@ -50,7 +37,5 @@ export function wireName(value: unknown): string | undefined {
 }
 
 export function port(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 65_535
-    ? value
-    : undefined;
+  return isPort(value) ? value : undefined;
 }

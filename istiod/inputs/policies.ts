@@ -6,7 +6,8 @@ import type {
   PeerAuthenticationRecord,
   PolicyTarget,
 } from '../model/policy.ts';
-import { described, list, record, selectorOf, text } from './metadata.ts';
+import { list, record, text, type Written } from '../model/written.ts';
+import { described, selectorOf } from './metadata.ts';
 
 const DRY_RUN = 'istio.io/dry-run';
 const MODES: ReadonlySet<unknown> = new Set<MtlsMode>(['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT']);
@@ -25,7 +26,7 @@ export function authorizationPolicyRecord(policy: AuthorizationPolicy): Authoriz
   };
 }
 
-function targetsOf(spec: Readonly<Record<string, unknown>>): readonly PolicyTarget[] {
+function targetsOf(spec: Written): readonly PolicyTarget[] {
   return [spec['targetRef'], ...list(spec['targetRefs'])].flatMap((ref) => {
     const { group, kind, name, namespace } = record(ref);
     const said = text(name);

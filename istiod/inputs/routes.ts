@@ -1,7 +1,8 @@
 import type { Configuration } from '#kube/resources.ts';
 
 import type { RouteObjectKind, RouteParentRef, RouteRecord } from '../model/route.ts';
-import { described, list, port, record, text } from './metadata.ts';
+import { list, record, text, type Written } from '../model/written.ts';
+import { described, port } from './metadata.ts';
 
 const GROUP = 'gateway.networking.k8s.io';
 const REF_FIELDS = ['group', 'kind', 'namespace', 'name', 'sectionName', 'port'];
@@ -29,10 +30,7 @@ function routeRecord(kind: RouteObjectKind, route: Configuration): RouteRecord {
 }
 
 /** A port that can't be read is no parent's: nothing is attached where nobody has said so. */
-function parentRef(
-  written: Readonly<Record<string, unknown>>,
-  home: string,
-): readonly RouteParentRef[] {
+function parentRef(written: Written, home: string): readonly RouteParentRef[] {
   const name = text(written['name']);
   const number = port(written['port']);
   const isAnyPort = written['port'] === undefined || written['port'] === null;

@@ -10,6 +10,7 @@ import {
   RuleSchema,
 } from '#api/gen/authorization_pb.ts';
 
+import { isBlank, list, record, type Written } from '../model/written.ts';
 import {
   ATTRIBUTES,
   everything,
@@ -89,8 +90,6 @@ interface Notes {
   readonly unreadable: string[];
 }
 
-type Written = Readonly<Record<string, unknown>>;
-
 function attributesMatch(
   written: Written,
   fields: ReadonlyMap<string, MatchField>,
@@ -155,18 +154,4 @@ function noteOthers(written: Written, known: readonly string[], notes: Notes): v
 
 function hasNotes({ unsupported, unreadable }: Notes): boolean {
   return unsupported.length > 0 || unreadable.length > 0;
-}
-
-function isBlank(value: unknown): boolean {
-  return value === undefined || value === null || (Array.isArray(value) && value.length === 0);
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? (value as readonly unknown[]) : [];
-}
-
-function record(value: unknown): Written {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Written)
-    : {};
 }

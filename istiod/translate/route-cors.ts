@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 
 import { type Cors, CorsSchema } from '#api/gen/waypoint_pb.ts';
 
-import { isBlank, list, type Written } from './written.ts';
+import { isBlank, list, type Written } from '../model/written.ts';
 
 /** Unless said otherwise (`cors.maxAge`), in seconds. */
 const MAX_AGE_S = 5;

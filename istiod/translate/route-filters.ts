@@ -10,9 +10,8 @@ import {
   RedirectSchema,
   RewriteSchema,
 } from '#api/gen/waypoint_pb.ts';
-
+import { isBlank, isPort, list, record, text, type Written } from '../model/written.ts';
 import { translateCors } from './route-cors.ts';
-import { isBlank, isPort, list, record, text, type Written } from './written.ts';
 
 export type TranslatedFilters =
   | { readonly kind: 'filters'; readonly filters: readonly Filter[] }

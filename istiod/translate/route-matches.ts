@@ -10,7 +10,7 @@ import {
   RequestMatchSchema,
 } from '#api/gen/waypoint_pb.ts';
 
-import { isBlank, list, record, text, type Written } from './written.ts';
+import { isBlank, list, record, text, type Written } from '../model/written.ts';
 
 /** Proxies refuse a route with a longer one as a whole. */
 const REGEX_LENGTH_MAX = 1_024;

@@ -14,9 +14,9 @@ import { parseDurationMs } from '#common/duration.ts';
 
 import type { RouteRecord } from '../model/route.ts';
 import type { ServiceRecord } from '../model/service.ts';
+import { isBlank, isPort, list, record, text, type Written } from '../model/written.ts';
 import { translateFilters } from './route-filters.ts';
 import { grpcMatch, httpMatch } from './route-matches.ts';
-import { isBlank, isPort, list, record, text, type Written } from './written.ts';
 
 /** Finds what requests can be sent to. */
 export interface FindBackend {

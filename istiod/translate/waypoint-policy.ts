@@ -14,6 +14,7 @@ import {
 } from '#api/gen/waypoint_pb.ts';
 
 import type { AuthorizationPolicyRecord } from '../model/policy.ts';
+import { isBlank, list, record, type Written } from '../model/written.ts';
 import {
   accountMatch,
   block,
@@ -24,7 +25,6 @@ import {
   type ReadValue,
   textMatch,
 } from './waypoint-policy-text.ts';
-import { isBlank, list, record, type Written } from './written.ts';
 
 /** What waypoints enforce of a policy, wherever it is attached. */
 export interface WaypointPolicy {
