@@ -32,7 +32,7 @@ import { routeStatuses } from './controllers/route-status.ts';
 import { WaypointDeployments } from './controllers/waypoint-deployment.ts';
 import { type InputCollections, newInputCollections } from './inputs/collections.ts';
 import { ClusterWatch } from './inputs/watch.ts';
-import type { Index } from './krt/core.ts';
+import type { Index, Readable } from './krt/core.ts';
 import { Graph } from './krt/graph.ts';
 import type { PodRecord } from './model/pod.ts';
 import { Debounce } from './push/debounce.ts';
@@ -137,22 +137,13 @@ export class App {
         this.#discovery.changed(changes, sinceMs);
       },
     });
-    this.#mesh.addresses.subscribe((changes) => {
-      this.#debounce.add(
-        ADDRESS_TYPE,
-        changes.map(({ key }) => key),
-      );
-    });
-    this.#mesh.policies.subscribe((changes) => {
-      this.#debounce.add(
-        AUTHORIZATION_TYPE,
-        changes.map(({ key }) => key),
-      );
-    });
-    for (const [type, resources] of [
+    const told: readonly (readonly [type: string, Readable<unknown>])[] = [
+      [ADDRESS_TYPE, this.#mesh.addresses],
+      [AUTHORIZATION_TYPE, this.#mesh.policies],
       [ROUTE_TYPE, this.#mesh.waypointRoutes],
       [WAYPOINT_POLICY_TYPE, this.#mesh.waypointPolicies],
-    ] as const) {
+    ];
+    for (const [type, resources] of told) {
       resources.subscribe((changes) => {
         this.#debounce.add(
           type,

@@ -33,14 +33,9 @@ export class EncodedResources {
     );
   }
 
-  ofWaypoint(resource: WaypointResource, typeUrl: string): Uint8Array {
+  /** One that nobody asks for by another name. */
+  unaliased(resource: PolicyResource | WaypointResource, typeUrl: string): Uint8Array {
     return kept(this.#plain, resource, () => encodeResource({ ...resource, typeUrl, aliases: [] }));
-  }
-
-  policy(resource: PolicyResource): Uint8Array {
-    return kept(this.#plain, resource, () =>
-      encodeResource({ ...resource, typeUrl: AUTHORIZATION_TYPE, aliases: [] }),
-    );
   }
 }
 
@@ -82,30 +77,42 @@ function waypointSource(of: {
 }): ResourceSource {
   const { resources, index, typeUrl, waypoint, encoded } = of;
   const own = waypointResourceKey({ waypoint, name: '' });
-  const get = (name: string) => resources.get(waypointResourceKey({ waypoint, name }));
   return {
-    typeUrl,
+    ...namedSource({
+      typeUrl,
+      get: (name) => resources.get(waypointResourceKey({ waypoint, name })),
+      all: () => index.lookup(waypoint),
+      encoded,
+    }),
     nameOf: (key) => (key.startsWith(own) ? key.slice(own.length) : undefined),
-    all: () => index.lookup(waypoint),
-    encoded: (name) => {
-      const found = get(name);
-      return found === undefined ? undefined : encoded.ofWaypoint(found, typeUrl);
-    },
-    lookup: (name) => (get(name) === undefined ? [] : [name]),
-    always: () => [],
-    concerns: (name, asked) => asked.has(name),
   };
 }
 
 function policySource({ policies }: Mesh, encoded: EncodedResources): ResourceSource {
-  return {
+  return namedSource({
     typeUrl: AUTHORIZATION_TYPE,
+    get: (name) => policies.get(name),
     all: () => policies.values(),
+    encoded,
+  });
+}
+
+/** Of what is asked for by its name alone. */
+function namedSource(of: {
+  readonly typeUrl: string;
+  readonly get: (name: string) => PolicyResource | WaypointResource | undefined;
+  readonly all: ResourceSource['all'];
+  readonly encoded: EncodedResources;
+}): ResourceSource {
+  const { typeUrl, get, all, encoded } = of;
+  return {
+    typeUrl,
+    all,
     encoded: (name) => {
-      const policy = policies.get(name);
-      return policy === undefined ? undefined : encoded.policy(policy);
+      const found = get(name);
+      return found && encoded.unaliased(found, typeUrl);
     },
-    lookup: (name) => (policies.get(name) === undefined ? [] : [name]),
+    lookup: (name) => (get(name) === undefined ? [] : [name]),
     always: () => [],
     concerns: (name, asked) => asked.has(name),
   };

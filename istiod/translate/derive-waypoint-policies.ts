@@ -10,7 +10,8 @@ import type { AuthorizationPolicyRecord } from '../model/policy.ts';
 import { sameVersion, type WaypointResource, waypointResourceKey } from '../model/resource.ts';
 import type { Surroundings } from './derive-surroundings.ts';
 import { waypointPolicyResource } from './encode.ts';
-import { type FoundTarget, PolicyTargets, type TargetInputs } from './policy-targets.ts';
+import { type FoundTarget, PolicyTargets } from './policy-targets.ts';
+import type { ReferenceInputs } from './references.ts';
 import { translateWaypointPolicy } from './waypoint-policy.ts';
 
 /** What the author of a policy with targetRefs should know. */
@@ -37,7 +38,7 @@ export interface DerivedWaypointPolicies {
 export function deriveWaypointPolicies(
   graph: Graph,
   around: Surroundings,
-  inputs: TargetInputs & { readonly authorizationPolicies: Readable<AuthorizationPolicyRecord> },
+  inputs: ReferenceInputs & { readonly authorizationPolicies: Readable<AuthorizationPolicyRecord> },
 ): DerivedWaypointPolicies {
   const targets = new PolicyTargets(around, inputs);
   const policies = inputs.authorizationPolicies;

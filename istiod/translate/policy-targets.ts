@@ -1,14 +1,15 @@
-import type { Fetch, Index, Readable } from '../krt/core.ts';
-import type { ServiceEntryRecord } from '../model/entry.ts';
+import type { Fetch, Index } from '../krt/core.ts';
 import { objectKey } from '../model/metadata.ts';
 import type { AuthorizationPolicyRecord, PolicyTarget } from '../model/policy.ts';
 import type { ServiceRecord } from '../model/service.ts';
-import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
+import type { GatewayRecord } from '../model/waypoint.ts';
 import { fetchBinding, type Surroundings } from './derive-surroundings.ts';
-import { isWaypointClass } from './waypoint-gateways.ts';
-
-const GATEWAY_GROUP = 'gateway.networking.k8s.io';
-const ENTRY_GROUP = 'networking.istio.io';
+import {
+  fetchIsWaypointClass,
+  fetchServices,
+  GATEWAY_GROUP,
+  type ReferenceInputs,
+} from './references.ts';
 
 /** What a targetRef of a policy turns out to be. Waypoints are `namespace/name`. */
 export type FoundTarget =
@@ -28,20 +29,13 @@ export type FoundTarget =
       readonly message: string;
     };
 
-export interface TargetInputs {
-  readonly services: Readable<ServiceRecord>;
-  readonly serviceEntries: Readable<ServiceEntryRecord>;
-  readonly gateways: Readable<GatewayRecord>;
-  readonly gatewayClasses: Readable<GatewayClassRecord>;
-}
-
 /** Finds what targetRefs stand for, and what keeps one from standing for anything. */
 export class PolicyTargets {
   readonly #around: Surroundings;
-  readonly #inputs: TargetInputs;
+  readonly #inputs: ReferenceInputs;
   readonly #byClass: Index<GatewayRecord>;
 
-  constructor(around: Surroundings, inputs: TargetInputs) {
+  constructor(around: Surroundings, inputs: ReferenceInputs) {
     this.#around = around;
     this.#inputs = inputs;
     this.#byClass = inputs.gateways.indexBy('class', ({ className }) => [className]);
@@ -58,15 +52,9 @@ export class PolicyTargets {
     if (namespace !== home) {
       return refused('Invalid', `${said} is not in the namespace of the policy`);
     }
+    const services = fetchServices(fetch, this.#inputs, { group, kind, key: `${home}/${name}` });
+    if (services !== undefined) return this.#services(services, { said, home }, fetch);
     switch (`${group}/${kind}`) {
-      case '/Service': {
-        const service = fetch.one(this.#inputs.services, `${home}/${name}`);
-        return this.#services(service && [service], { said, home }, fetch);
-      }
-      case `${ENTRY_GROUP}/ServiceEntry`: {
-        const entry = fetch.one(this.#inputs.serviceEntries, `${home}/${name}`);
-        return this.#services(entry?.services, { said, home }, fetch);
-      }
       case `${GATEWAY_GROUP}/Gateway`:
         return this.#gateway(`${home}/${name}`, fetch);
       case `${GATEWAY_GROUP}/GatewayClass`:
@@ -77,15 +65,12 @@ export class PolicyTargets {
   }
 
   #services(
-    services: readonly ServiceRecord[] | undefined,
+    services: readonly ServiceRecord[],
     { said, home }: { readonly said: string; readonly home: string },
     fetch: Fetch,
   ): FoundTarget {
-    const [first] = services ?? [];
-    if (services === undefined || first === undefined) {
-      return refused('TargetNotFound', `${said} was not found`);
-    }
-    // The hosts of an entry have its labels in common.
+    const [first] = services;
+    if (first === undefined) return refused('TargetNotFound', `${said} was not found`);
     const { labels } = first;
     const found = fetchBinding(fetch, this.#around, {
       namespace: home,
@@ -103,7 +88,7 @@ export class PolicyTargets {
   #gateway(key: string, fetch: Fetch): FoundTarget {
     const gateway = fetch.one(this.#inputs.gateways, key);
     if (gateway === undefined) return refused('TargetNotFound', `Gateway ${key} was not found`);
-    if (!this.#isWaypointClass(gateway.className, fetch)) {
+    if (!fetchIsWaypointClass(fetch, this.#inputs, gateway.className)) {
       const why = `it is of class ${JSON.stringify(gateway.className)}`;
       return refused('Invalid', `Gateway ${key} is not a waypoint: ${why}`);
     }
@@ -116,7 +101,7 @@ export class PolicyTargets {
       const why = `only a policy in namespace ${rootNamespace} can have a class as target`;
       return refused('Invalid', `GatewayClass ${name}: ${why}`);
     }
-    if (!this.#isWaypointClass(name, fetch)) {
+    if (!fetchIsWaypointClass(fetch, this.#inputs, name)) {
       return fetch.one(this.#inputs.gatewayClasses, name) === undefined
         ? refused('TargetNotFound', `GatewayClass ${name} was not found`)
         : refused('Invalid', `GatewayClass ${name} is not one of waypoints`);
@@ -127,10 +112,6 @@ export class PolicyTargets {
       name: `all waypoints of class ${name}`,
       waypoints: waypoints.map(objectKey),
     };
-  }
-
-  #isWaypointClass(name: string, fetch: Fetch): boolean {
-    return isWaypointClass(name, fetch.one(this.#inputs.gatewayClasses, name));
   }
 }
 

@@ -1,15 +1,16 @@
 import type { Fetch, Index, Readable } from '../krt/core.ts';
-import type { ServiceEntryRecord } from '../model/entry.ts';
 import { objectKey } from '../model/metadata.ts';
 import type { RouteParentRef, RouteRecord } from '../model/route.ts';
 import { type OwnedService, type ServiceRecord, serviceKey } from '../model/service.ts';
-import type { GatewayClassRecord, GatewayRecord } from '../model/waypoint.ts';
 import { fetchBinding, type Surroundings } from './derive-surroundings.ts';
+import {
+  fetchIsWaypointClass,
+  fetchServices,
+  GATEWAY_GROUP,
+  type ReferenceInputs,
+} from './references.ts';
 import type { FindBackend } from './route-rules.ts';
-import { isWaypointClass } from './waypoint-gateways.ts';
 
-const ENTRY_GROUP = 'networking.istio.io';
-const GATEWAY_GROUP = 'gateway.networking.k8s.io';
 const WANTED = 'routes of a waypoint have services as parents: want group "", kind Service';
 
 /** What a parentRef of a route turns out to be. */
@@ -33,13 +34,6 @@ export type WaypointUse =
   | { readonly kind: 'used'; readonly waypoint: string }
   | { readonly kind: 'unused'; readonly why: string };
 
-export interface ReferenceInputs {
-  readonly services: Readable<ServiceRecord>;
-  readonly serviceEntries: Readable<ServiceEntryRecord>;
-  readonly gateways: Readable<GatewayRecord>;
-  readonly gatewayClasses: Readable<GatewayClassRecord>;
-}
-
 /** Finds what routes refer to: their parents and their backends. */
 export class RouteReferences {
   readonly #around: Surroundings;
@@ -57,13 +51,10 @@ export class RouteReferences {
   /** What a parentRef of the route is. */
   parent(route: RouteRecord, ref: RouteParentRef, fetch: Fetch): FoundParent {
     const key = `${ref.namespace}/${ref.name}`;
-    const isService = ref.group === '' && ref.kind === 'Service';
-    const isEntry = ref.group === ENTRY_GROUP && ref.kind === 'ServiceEntry';
-    if (!isService && !isEntry) return this.#stranger(ref, fetch);
-    const found = isService
-      ? [fetch.one(this.#inputs.services, key)].filter((service) => service !== undefined)
-      : (fetch.one(this.#inputs.serviceEntries, key)?.services ?? []);
-    const said = `${isService ? 'service' : 'service entry'} ${key}`;
+    const { group, kind } = ref;
+    const found = fetchServices(fetch, this.#inputs, { group, kind, key });
+    if (found === undefined) return this.#stranger(ref, fetch);
+    const said = `${kind === 'Service' ? 'service' : 'service entry'} ${key}`;
     const [first] = found;
     if (first === undefined) return { kind: 'refused', message: `${said} not found` };
     const port = portOf(ref, first);
@@ -97,8 +88,7 @@ export class RouteReferences {
       const isMeant = fetch.one(this.#inputs.services, key) !== undefined;
       return isMeant ? refused(`gateway ${key} not found`) : { kind: 'not-ours' };
     }
-    const gatewayClass = fetch.one(this.#inputs.gatewayClasses, gateway.className);
-    return isWaypointClass(gateway.className, gatewayClass)
+    return fetchIsWaypointClass(fetch, this.#inputs, gateway.className)
       ? refused(`gateway ${key} is a waypoint`)
       : { kind: 'not-ours' };
   }

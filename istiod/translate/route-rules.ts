@@ -15,6 +15,7 @@ import { parseDurationMs } from '#common/duration.ts';
 import type { RouteRecord } from '../model/route.ts';
 import type { ServiceRecord } from '../model/service.ts';
 import { isBlank, isPort, list, record, text, type Written } from '../model/written.ts';
+import { ENTRY_GROUP } from './references.ts';
 import { translateFilters } from './route-filters.ts';
 import { grpcMatch, httpMatch } from './route-matches.ts';
 
@@ -31,7 +32,6 @@ const RETRY_ATTEMPTS = 2;
 const CODES = { min: 400, max: 599 };
 const ATTEMPTS_MAX = 0xff;
 const WEIGHT_MAX = 1_000_000;
-const ENTRY_GROUP = 'networking.istio.io';
 /** A duration of the Gateway API (GEP-2257). */
 const DURATION = /^([0-9]{1,5}(h|m|s|ms)){1,4}$/;
 

@@ -90,25 +90,11 @@ function ruleOf(rule: Written, context: Context): PolicyRule {
   });
 }
 
-const SOURCE = [
-  'principals',
-  'notPrincipals',
-  'namespaces',
-  'notNamespaces',
-  'serviceAccounts',
-  'notServiceAccounts',
-  'ipBlocks',
-  'notIpBlocks',
-  'remoteIpBlocks',
-  'notRemoteIpBlocks',
-];
-
 function sourceOf(written: Written, context: Context): Source {
-  noteOthers(written, SOURCE, context);
   noteEmpty(written, 'source', context);
-  const each = <T>(name: string, read: ReadValue<T>): T[] => valuesOf(written, name, read, context);
+  const { each, known } = reader(written, context);
   const account = accountMatch(context.namespace);
-  return create(SourceSchema, {
+  const source = create(SourceSchema, {
     principals: each('principals', textMatch),
     notPrincipals: each('notPrincipals', textMatch),
     namespaces: each('namespaces', textMatch),
@@ -120,24 +106,14 @@ function sourceOf(written: Written, context: Context): Source {
     remoteIpBlocks: each('remoteIpBlocks', block),
     notRemoteIpBlocks: each('notRemoteIpBlocks', block),
   });
+  noteOthers(written, known, context);
+  return source;
 }
 
-const OPERATION = [
-  'hosts',
-  'notHosts',
-  'ports',
-  'notPorts',
-  'methods',
-  'notMethods',
-  'paths',
-  'notPaths',
-];
-
 function operationOf(written: Written, context: Context): Operation {
-  noteOthers(written, OPERATION, context);
   noteEmpty(written, 'operation', context);
-  const each = <T>(name: string, read: ReadValue<T>): T[] => valuesOf(written, name, read, context);
-  return create(OperationSchema, {
+  const { each, known } = reader(written, context);
+  const operation = create(OperationSchema, {
     hosts: each('hosts', textMatch),
     notHosts: each('notHosts', textMatch),
     ports: each('ports', portNumber),
@@ -147,6 +123,8 @@ function operationOf(written: Written, context: Context): Operation {
     paths: each('paths', pathMatch),
     notPaths: each('notPaths', pathMatch),
   });
+  noteOthers(written, known, context);
+  return operation;
 }
 
 const HEADER_KEY = /^request\.headers\[[!#$%&'*+\-.^_`|~0-9A-Za-z]+\]$/;
@@ -185,6 +163,24 @@ function conditionOf(written: Written, context: Context): readonly Condition[] {
     context.notes.add(`${key} without values`);
   }
   return [create(ConditionSchema, { key, values, notValues })];
+}
+
+/** Reads one field after another; `known` are those that it has been asked for. */
+function reader(
+  written: Written,
+  context: Context,
+): {
+  readonly each: <T>(name: string, read: ReadValue<T>) => T[];
+  readonly known: readonly string[];
+} {
+  const known: string[] = [];
+  return {
+    known,
+    each: (name, read) => {
+      known.push(name);
+      return valuesOf(written, name, read, context);
+    },
+  };
 }
 
 /** All values, or none when one of them can't be read: then all of them count as met. */

@@ -128,6 +128,11 @@ describe('translateWaypointPolicy()', () => {
     ['an empty source', source({}), { from: [{}] }],
     ['an empty operation', { to: [{}] }, { to: [{}] }],
     [
+      'an attribute of an operation nobody knows',
+      operation({ methods: ['GET'], weather: ['rain'] }),
+      { to: [{ methods: exactly('GET') }] },
+    ],
+    [
       'a field nobody knows',
       { ...operation({ methods: ['GET'] }), by: ['x'] },
       { to: [{ methods: exactly('GET') }] },
